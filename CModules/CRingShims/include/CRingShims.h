@@ -1,0 +1,60 @@
+// Loads, stores and fences on memory that somebody else writes at the same time: the guest's rings and buffers,
+// counters read by another thread. Each access is made exactly once, as written; the compiler may not repeat or split it.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define CRING_HOT \
+  static inline __attribute__((always_inline, swift_attr("@_noAllocation"), swift_attr("@_noLocks")))
+
+// Unaligned little-endian fields at guest-chosen addresses: one volatile access each.
+typedef struct { uint16_t v; } __attribute__((packed, may_alias)) cring_u16;
+typedef struct { uint32_t v; } __attribute__((packed, may_alias)) cring_u32;
+typedef struct { uint64_t v; } __attribute__((packed, may_alias)) cring_u64;
+
+CRING_HOT uint8_t cring_load8(const void *p) { return *(const volatile uint8_t *)p; }
+CRING_HOT uint16_t cring_load16(const void *p) { return ((const volatile cring_u16 *)p)->v; }
+CRING_HOT uint32_t cring_load32(const void *p) { return ((const volatile cring_u32 *)p)->v; }
+CRING_HOT uint64_t cring_load64(const void *p) { return ((const volatile cring_u64 *)p)->v; }
+CRING_HOT void cring_store8(void *p, uint8_t v) { *(volatile uint8_t *)p = v; }
+CRING_HOT void cring_store16(void *p, uint16_t v) { ((volatile cring_u16 *)p)->v = v; }
+CRING_HOT void cring_store32(void *p, uint32_t v) { ((volatile cring_u32 *)p)->v = v; }
+CRING_HOT void cring_store64(void *p, uint64_t v) { ((volatile cring_u64 *)p)->v = v; }
+
+// Aligned, ordered accesses: ring indices, flags between our own threads.
+CRING_HOT uint16_t cring_load16_acquire(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
+CRING_HOT uint16_t cring_load16_relaxed(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED); }
+CRING_HOT void cring_store16_release(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
+CRING_HOT void cring_store16_relaxed(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELAXED); }
+CRING_HOT uint32_t cring_load32_acquire(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE); }
+CRING_HOT void cring_store32_release(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE); }
+CRING_HOT uint64_t cring_load64_acquire(const void *p) { return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE); }
+CRING_HOT uint64_t cring_load64_relaxed(const void *p) { return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED); }
+CRING_HOT void cring_store64_release(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE); }
+CRING_HOT void cring_store64_relaxed(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED); }
+CRING_HOT uint64_t cring_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_ACQ_REL); }
+
+CRING_HOT void cring_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+CRING_HOT void cring_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+CRING_HOT void cring_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+
+CRING_HOT void cring_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+CRING_HOT void cring_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+
+// Copies, fills and wipes. The guest may write the source meanwhile: whatever is copied is what is checked and used.
+CRING_HOT void cring_copy(void *to, const void *from, size_t count) { memcpy(to, from, count); }
+CRING_HOT void cring_move(void *to, const void *from, size_t count) { memmove(to, from, count); }
+CRING_HOT void cring_zero(void *p, size_t count) { memset(p, 0, count); }
+// A fill that the optimiser may not drop although nobody reads the memory again.
+CRING_HOT void cring_wipe(void *p, size_t count) {
+  memset(p, 0, count);
+  __asm__ volatile("" : : "r"(p) : "memory");
+}

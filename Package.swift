@@ -1,0 +1,144 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target of ours is built with: Swift 6 mode, unsafe code spelled `unsafe`, warnings are errors.
+let ours: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+/// Tests speak to C and to sockets freely, so they leave out strict memory safety.
+let testSettings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .treatAllWarnings(as: .error),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+/// A room of the house: a library target under `Sources/`.
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: ours)
+}
+
+func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name + "Tests", dependencies: [.byName(name: name)] + dependencies,
+    swiftSettings: testSettings)
+}
+
+let package = Package(
+  name: "vhost-user-crypto",
+  products: [
+    .executable(name: "vhost-user-crypto", targets: ["VirtioCryptoDaemon"]),
+    .executable(name: "vhost-crypto", targets: ["VhostCryptoTool"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: [
+    // Floor 0: C that Swift cannot say.
+    .target(name: "CLinuxShims", path: "CModules/CLinuxShims"),
+    .target(name: "CRingShims", path: "CModules/CRingShims"),
+    .target(
+      name: "CUring", path: "CModules/CUring",
+      linkerSettings: [.linkedLibrary("uring")]),
+    .target(
+      name: "COpenSSL", path: "CModules/COpenSSL",
+      linkerSettings: [.linkedLibrary("crypto")]),
+
+    // Floor 1: words and numbers.
+    room("VirtioSpec", []),
+    room("VhostUserProtocol", []),
+    room("CryptoTypes", []),
+    room("Counters", ["CRingShims", "CLinuxShims"]),
+    room("LinuxSystem", ["CLinuxShims"]),
+
+    // Floor 2: memory and rings of the host.
+    room("GuestMemory", ["CRingShims", "LinuxSystem"]),
+    room("IOUring", ["CUring", "LinuxSystem"]),
+
+    // Floor 3: virtqueues; engines.
+    room("VirtQueue", ["CRingShims", "GuestMemory", "VirtioSpec"]),
+    room("EngineOpenSSL", ["COpenSSL", "CryptoTypes"]),
+
+    // Floor 4: the device.
+    room("CryptoDevice", ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "CRingShims"]),
+
+    // Floor 5: the world around the device.
+    room(
+      "VhostUserBackend",
+      ["VhostUserProtocol", "GuestMemory", "LinuxSystem", logging]),
+    room(
+      "QueueWorkers",
+      [
+        "CryptoDevice", "VirtQueue", "GuestMemory", "IOUring", "CryptoTypes", "Counters",
+        "LinuxSystem", "CRingShims", "CLinuxShims",
+      ]),
+    room(
+      "Capabilities", ["CryptoTypes", .product(name: "Yams", package: "Yams")]),
+    room(
+      "StatsEndpoint",
+      [
+        "Counters", "CryptoTypes", logging, .product(name: "FlyingFox", package: "FlyingFox"),
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ]),
+    room(
+      "VhostUserFrontend",
+      [
+        "VhostUserProtocol", "VirtioSpec", "LinuxSystem", "CRingShims", "CryptoTypes",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ]),
+
+    // Floor 6: the programs.
+    .executableTarget(
+      name: "VirtioCryptoDaemon",
+      dependencies: [
+        "VhostUserBackend", "QueueWorkers", "Capabilities", "StatsEndpoint", "CryptoDevice",
+        "EngineOpenSSL", "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
+        "VhostUserProtocol", "VirtioSpec", arguments, logging,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: ours),
+    .executableTarget(
+      name: "VhostCryptoTool",
+      dependencies: [
+        "VhostUserFrontend", "Capabilities", "CryptoTypes", "EngineOpenSSL", "StatsEndpoint",
+        "LinuxSystem", "VirtioSpec", "VhostUserProtocol", arguments,
+        .product(name: "FlyingFox", package: "FlyingFox"),
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
+      swiftSettings: ours),
+
+    tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
+    tests(of: "GuestMemory", ["LinuxSystem"]),
+    tests(of: "IOUring", ["LinuxSystem"]),
+    tests(of: "EngineOpenSSL", ["CryptoTypes", "TestSupport"]),
+    tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
+    tests(of: "VhostUserBackend", ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
+    tests(of: "Capabilities", ["CryptoTypes"]),
+    tests(of: "StatsEndpoint", ["Counters", "CryptoTypes"]),
+    tests(of: "Counters", []),
+    .target(
+      name: "TestSupport", dependencies: ["VhostUserFrontend", "CryptoTypes", "LinuxSystem"],
+      path: "Tests/TestSupport", swiftSettings: testSettings),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: [
+        "TestSupport", "VhostUserFrontend", "CryptoTypes", "VirtioSpec", "LinuxSystem",
+        "VirtioCryptoDaemon", "VhostCryptoTool",
+      ],
+      swiftSettings: testSettings),
+  ],
+  cLanguageStandard: .gnu11
+)

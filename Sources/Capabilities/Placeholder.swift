@@ -1,0 +1,1 @@
+// Capabilities: placeholder until its files land.

@@ -1,0 +1,1 @@
+// Counters: placeholder until its files land.

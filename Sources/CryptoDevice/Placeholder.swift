@@ -1,0 +1,1 @@
+// CryptoDevice: placeholder until its files land.

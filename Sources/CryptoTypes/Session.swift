@@ -1,0 +1,58 @@
+/// Which way a cipher runs.
+public enum CryptoDirection: UInt8, CaseIterable, Sendable {
+  case encrypt, decrypt
+}
+
+/// What a chain's second half is.
+public enum ChainHashMode: UInt8, Sendable {
+  /// A plain hash.
+  case plain
+  /// A MAC under the authentication key.
+  case authenticated
+  /// A hash of a hash: H(outer ‖ H(inner ‖ data)), prefixes taken from the authentication key (docs/wire.md).
+  case nested
+}
+
+/// Which half of a chain goes first.
+public enum ChainOrder: UInt8, Sendable {
+  /// The hash or MAC covers the source.
+  case hashThenCipher
+  /// The hash or MAC covers the cipher's output.
+  case cipherThenHash
+}
+
+/// What a session computes, and its keys, as an engine sees them.
+///
+/// A plain value over memory that the session's owner keeps alive, unchanged and in one place until every worker has
+/// let go of the session, and wipes then. Fields that the service does not use are zero.
+@safe
+public struct SessionParameters {
+  public var service: CryptoService = .cipher
+  /// Valid for `cipher` and `chain`.
+  public var cipher: CipherAlgorithm = .aesCBC
+  /// Valid for `hash`, and for `chain` in the modes `plain` and `nested`.
+  public var hash: HashAlgorithm = .sha256
+  /// Valid for `mac`, and for `chain` in the mode `authenticated`.
+  public var mac: MACAlgorithm = .hmacSHA256
+  /// Valid for `aead`.
+  public var aead: AEADAlgorithm = .gcm
+  /// Valid for `cipher`, `aead` and `chain`.
+  public var direction: CryptoDirection = .encrypt
+  public var hashMode: ChainHashMode = .plain
+  public var order: ChainOrder = .hashThenCipher
+  /// The engine that serves the session: an index that the wiring gives its engines; engines ignore it.
+  public var engineIndex: UInt8 = 0
+  /// Length of hash, MAC or tag in bytes that the session was created for.
+  public var resultByteCount: UInt32 = 0
+  /// The cipher's or AEAD's key; may be nil when the count is 0.
+  public var cipherKey: UnsafePointer<UInt8>?
+  public var cipherKeyByteCount: UInt32 = 0
+  /// The MAC's key, or the prefixes of a nested hash.
+  public var authKey: UnsafePointer<UInt8>?
+  public var authKeyByteCount: UInt32 = 0
+
+  public init() {
+    unsafe cipherKey = nil
+    unsafe authKey = nil
+  }
+}

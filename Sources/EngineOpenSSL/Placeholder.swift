@@ -1,0 +1,1 @@
+// EngineOpenSSL: placeholder until its files land.

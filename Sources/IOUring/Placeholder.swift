@@ -1,0 +1,1 @@
+// IOUring: placeholder until its files land.

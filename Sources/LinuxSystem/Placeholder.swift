@@ -1,0 +1,1 @@
+// LinuxSystem: placeholder until its files land.

@@ -1,0 +1,1 @@
+// QueueWorkers: placeholder until its files land.

@@ -1,0 +1,1 @@
+// StatsEndpoint: placeholder until its files land.

@@ -1,0 +1,1 @@
+// VhostUserBackend: placeholder until its files land.

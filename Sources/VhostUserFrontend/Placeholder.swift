@@ -1,0 +1,1 @@
+// VhostUserFrontend: placeholder until its files land.

@@ -1,0 +1,1 @@
+// VhostUserProtocol: placeholder until its files land.

@@ -1,0 +1,1 @@
+// VirtQueue: placeholder until its files land.

@@ -1,0 +1,140 @@
+#!/bin/bash
+# Makes what a test guest boots from, in a cache folder (default: .build/guest):
+#
+#   vmlinux              Debian's own kernel, unpacked so that QEMU can start it through PVH
+#   initramfs.cpio.gz    busybox, the virtio-crypto and AF_ALG modules, `init`, `guest-crypto`
+#
+# usage: guest-assets.sh [FOLDER]
+#
+# The kernel package is downloaded once and kept; KERNEL_DEB=FILE uses one that is already here.
+# Nothing is rebuilt when nothing changed, and nothing is installed: a missing tool is named
+# together with its Debian package.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${1:-$here/../../.build/guest}
+
+# What the guest loads; the modules that these need are found by themselves.
+modules=(virtio_pci virtio_crypto algif_skcipher algif_hash)
+
+fail() {
+  echo "guest-assets: $*" >&2
+  exit 1
+}
+
+need() { # need COMMAND PACKAGE
+  command -v "$1" >/dev/null || fail "$1 is missing: apt-get install $2"
+}
+
+# The compiler that came with Swift is preferred: it is there wherever this project builds.
+find_compiler() {
+  local swift compiler
+  swift=$(command -v swift || true)
+  [[ -z $swift ]] || swift=$(dirname "$(readlink -f "$swift")")/clang
+  for compiler in "${CC:-}" "$swift" /opt/swift/usr/bin/clang clang cc; do
+    if [[ -n $compiler ]] && command -v "$compiler"; then return; fi
+  done
+  fail "no C compiler: apt-get install gcc"
+}
+
+# The package that Debian's linux-image-amd64 stands for. The cloud kernel has no virtio_crypto.
+fetch_kernel() {
+  local name
+  if [[ -n ${KERNEL_DEB:-} ]]; then
+    cp "$KERNEL_DEB" kernel.deb.new
+  else
+    name=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p')
+    [[ -n $name ]] || fail "linux-image-amd64 is not in apt's lists: apt-get update"
+    echo "guest-assets: downloading $name"
+    rm -rf download && mkdir download
+    (cd download && apt-get download -q -o APT::Sandbox::User=root "$name") \
+      || fail "$name cannot be downloaded: apt-get update, or set KERNEL_DEB"
+    mv download/*.deb kernel.deb.new
+    rmdir download
+  fi
+  mv kernel.deb.new kernel.deb
+}
+
+# unpack_kernel VMLINUZ: prints the ELF image that a bzImage carries compressed. Its header says
+# where: Documentation/arch/x86/boot.rst, setup_sects (0x1f1), payload_offset and payload_length
+# (0x248, 0x24c). The payload's last four bytes are the unpacked size, not compressed data.
+unpack_kernel() {
+  local image=$1 sectors offset length unpack
+  sectors=$(od -An -tu1 -j $((0x1f1)) -N1 "$image")
+  read -r offset length < <(od -An -tu4 -j $((0x248)) -N8 "$image")
+  offset=$((offset + (sectors + 1) * 512))
+  case $(od -An -tx1 -j "$offset" -N4 "$image") in
+    " fd 37 7a 58") need xz xz-utils && unpack=xz ;;
+    " 28 b5 2f fd") need zstd zstd && unpack=zstd ;;
+    " 02 21 4c 18") need lz4 lz4 && unpack=lz4 ;;
+    " 1f 8b"*) unpack=gzip ;;
+    *) fail "the kernel is compressed in a way that this script does not know" ;;
+  esac
+  dd if="$image" iflag=skip_bytes,count_bytes skip="$offset" count=$((length - 4)) \
+    bs=1M status=none | "$unpack" -dc
+}
+
+# add_module NAME: copies a module and, before it, those it depends on, in loading order.
+declare -A module_files added
+add_module() {
+  local name=${1//-/_} file dependency
+  [[ -z ${added[$name]:-} ]] || return 0
+  added[$name]=yes
+  file=${module_files[$name]:-}
+  [[ -n $file ]] || fail "module $name is not in the kernel package"
+  if [[ $file == *.xz ]]; then need xz xz-utils && xz -d "$file" && file=${file%.xz}; fi
+  for dependency in $(tr '\0' '\n' <"$file" | sed -n 's/^depends=//p' | tr ',' ' '); do
+    add_module "$dependency"
+  done
+  cp "$file" "root/modules/$name.ko"
+  echo "$name" >>root/modules/order
+}
+
+for tool in dpkg-deb:dpkg apt-cache:apt cpio:cpio busybox:busybox-static; do
+  need "${tool%:*}" "${tool#*:}"
+done
+compiler=$(find_compiler)
+
+mkdir -p "$cache"
+cd "$cache"
+# Two callers at once would build into the same folder.
+exec 9>lock
+flock -w 300 9 || fail "another guest-assets.sh holds $cache/lock"
+
+[[ -s kernel.deb && -z ${KERNEL_DEB:-} ]] || fetch_kernel
+
+# Everything that the two files are made of; the same sum means the same files.
+inputs=$(sha256sum "$here/guest-assets.sh" "$here/init" "$here/guest-crypto.c" kernel.deb \
+  "$(command -v busybox)" "$compiler")
+if [[ -s vmlinux && -s initramfs.cpio.gz && -f inputs && $inputs == "$(<inputs)" ]]; then
+  echo "guest-assets: up to date"
+  exit 0
+fi
+
+rm -rf inputs kernel root
+trap 'rm -rf kernel root' EXIT
+mkdir -p kernel root/{bin,dev,modules,proc,sys,tmp}
+dpkg-deb -x kernel.deb kernel
+unpack_kernel kernel/boot/vmlinuz-* >vmlinux.new
+[[ $(head -c 4 vmlinux.new) == $'\x7fELF' ]] || fail "vmlinuz did not unpack to an ELF image"
+mv vmlinux.new vmlinux
+
+while read -r file; do
+  name=${file##*/}
+  name=${name%%.ko*}
+  module_files[${name//-/_}]=$file
+done < <(find kernel/ -name '*.ko' -o -name '*.ko.xz')
+for name in "${modules[@]}"; do add_module "$name"; done
+
+"$compiler" -std=gnu11 -static -O2 -Wall -Wextra -Werror -o root/bin/guest-crypto \
+  "$here/guest-crypto.c" || fail "guest-crypto.c does not build (apt-get install libc6-dev?)"
+cp "$(command -v busybox)" root/bin/busybox
+[[ $(head -c 4096 root/bin/busybox | tr -d '\0') != *ld-linux* ]] \
+  || fail "busybox is not static: apt-get install busybox-static"
+install -m 755 "$here/init" root/init
+
+(cd root && find . -print0 | sort -z | cpio --quiet --null -o -H newc -R 0:0) \
+  | gzip -n >initramfs.cpio.gz.new
+mv initramfs.cpio.gz.new initramfs.cpio.gz
+echo "$inputs" >inputs
+echo "guest-assets: made vmlinux and initramfs.cpio.gz in $PWD ($(paste -sd' ' root/modules/order))"
