@@ -23,6 +23,7 @@ public enum CryptoDisposition: UInt8, Sendable {
 /// every range and every length against the algorithm. `iv`, `tag` and `result` are the worker's own memory.
 /// Source and destination are the same address or do not overlap at all.
 @safe
+@frozen
 public struct CryptoOperation {
   /// The parameters; alive until the operation is completed.
   public var session: UnsafePointer<SessionParameters>

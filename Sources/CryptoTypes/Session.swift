@@ -26,6 +26,7 @@ public enum ChainOrder: UInt8, Sendable {
 /// A plain value over memory that the session's owner keeps alive, unchanged and in one place until every worker has
 /// let go of the session, and wipes then. Fields that the service does not use are zero.
 @safe
+@frozen
 public struct SessionParameters {
   public var service: CryptoService = .cipher
   /// Valid for `cipher` and `chain`.
@@ -51,7 +52,7 @@ public struct SessionParameters {
   public var authKey: UnsafePointer<UInt8>?
   public var authKeyByteCount: UInt32 = 0
 
-  public init() {
+  @inlinable public init() {
     unsafe cipherKey = nil
     unsafe authKey = nil
   }

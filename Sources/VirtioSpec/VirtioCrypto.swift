@@ -10,27 +10,27 @@ public let virtioCryptoDeviceID: UInt32 = 20
 public struct VirtioCryptoService: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
-  public static let cipher = Self(rawValue: 0)
-  public static let hash = Self(rawValue: 1)
-  public static let mac = Self(rawValue: 2)
-  public static let aead = Self(rawValue: 3)
-  public static let akcipher = Self(rawValue: 4)
+  @inlinable public static var cipher: Self { Self(rawValue: 0) }
+  @inlinable public static var hash: Self { Self(rawValue: 1) }
+  @inlinable public static var mac: Self { Self(rawValue: 2) }
+  @inlinable public static var aead: Self { Self(rawValue: 3) }
+  @inlinable public static var akcipher: Self { Self(rawValue: 4) }
 }
 
 /// The opcodes of control requests (`VIRTIO_CRYPTO_*_CREATE_SESSION`, `…_DESTROY_SESSION`).
 public struct VirtioCryptoControlOpcode: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
-  public static let cipherCreateSession = Self(rawValue: 0x002)
-  public static let cipherDestroySession = Self(rawValue: 0x003)
-  public static let hashCreateSession = Self(rawValue: 0x102)
-  public static let hashDestroySession = Self(rawValue: 0x103)
-  public static let macCreateSession = Self(rawValue: 0x202)
-  public static let macDestroySession = Self(rawValue: 0x203)
-  public static let aeadCreateSession = Self(rawValue: 0x302)
-  public static let aeadDestroySession = Self(rawValue: 0x303)
-  public static let akcipherCreateSession = Self(rawValue: 0x404)
-  public static let akcipherDestroySession = Self(rawValue: 0x405)
+  @inlinable public static var cipherCreateSession: Self { Self(rawValue: 0x002) }
+  @inlinable public static var cipherDestroySession: Self { Self(rawValue: 0x003) }
+  @inlinable public static var hashCreateSession: Self { Self(rawValue: 0x102) }
+  @inlinable public static var hashDestroySession: Self { Self(rawValue: 0x103) }
+  @inlinable public static var macCreateSession: Self { Self(rawValue: 0x202) }
+  @inlinable public static var macDestroySession: Self { Self(rawValue: 0x203) }
+  @inlinable public static var aeadCreateSession: Self { Self(rawValue: 0x302) }
+  @inlinable public static var aeadDestroySession: Self { Self(rawValue: 0x303) }
+  @inlinable public static var akcipherCreateSession: Self { Self(rawValue: 0x404) }
+  @inlinable public static var akcipherDestroySession: Self { Self(rawValue: 0x405) }
 }
 
 /// The opcodes of data requests.
@@ -68,70 +68,71 @@ extension VirtioCryptoStatus: CustomStringConvertible {
 
 /// Feature bits of the device, as masks.
 public enum VirtioFeature {
-  public static let cryptoRevision1: UInt64 = 1 << 0
-  public static let cryptoCipherStateless: UInt64 = 1 << 1
-  public static let cryptoHashStateless: UInt64 = 1 << 2
-  public static let cryptoMACStateless: UInt64 = 1 << 3
-  public static let cryptoAEADStateless: UInt64 = 1 << 4
-  public static let cryptoAKCipherStateless: UInt64 = 1 << 5
-  public static let ringIndirectDescriptors: UInt64 = 1 << 28
-  public static let ringEventIndex: UInt64 = 1 << 29
+  @inlinable public static var cryptoRevision1: UInt64 { 1 << 0 }
+  @inlinable public static var cryptoCipherStateless: UInt64 { 1 << 1 }
+  @inlinable public static var cryptoHashStateless: UInt64 { 1 << 2 }
+  @inlinable public static var cryptoMACStateless: UInt64 { 1 << 3 }
+  @inlinable public static var cryptoAEADStateless: UInt64 { 1 << 4 }
+  @inlinable public static var cryptoAKCipherStateless: UInt64 { 1 << 5 }
+  @inlinable public static var ringIndirectDescriptors: UInt64 { 1 << 28 }
+  @inlinable public static var ringEventIndex: UInt64 { 1 << 29 }
   /// `VHOST_USER_F_PROTOCOL_FEATURES`: never reaches the guest.
-  public static let vhostUserProtocolFeatures: UInt64 = 1 << 30
-  public static let version1: UInt64 = 1 << 32
-  public static let ringPacked: UInt64 = 1 << 34
-  public static let inOrder: UInt64 = 1 << 35
+  @inlinable public static var vhostUserProtocolFeatures: UInt64 { 1 << 30 }
+  @inlinable public static var version1: UInt64 { 1 << 32 }
+  @inlinable public static var ringPacked: UInt64 { 1 << 34 }
+  @inlinable public static var inOrder: UInt64 { 1 << 35 }
 }
 
 /// Words inside requests.
 public enum VirtioCryptoWire {
   /// `VIRTIO_CRYPTO_OP_ENCRYPT`, `VIRTIO_CRYPTO_OP_DECRYPT`.
-  public static let operationEncrypt: UInt32 = 1
-  public static let operationDecrypt: UInt32 = 2
+  @inlinable public static var operationEncrypt: UInt32 { 1 }
+  @inlinable public static var operationDecrypt: UInt32 { 2 }
   /// `VIRTIO_CRYPTO_SYM_OP_*`.
-  public static let symmetricCipher: UInt32 = 1
-  public static let symmetricChain: UInt32 = 2
+  @inlinable public static var symmetricCipher: UInt32 { 1 }
+  @inlinable public static var symmetricChain: UInt32 { 2 }
   /// `VIRTIO_CRYPTO_SYM_ALG_CHAIN_ORDER_*`.
-  public static let hashThenCipher: UInt32 = 1
-  public static let cipherThenHash: UInt32 = 2
+  @inlinable public static var hashThenCipher: UInt32 { 1 }
+  @inlinable public static var cipherThenHash: UInt32 { 2 }
   /// `VIRTIO_CRYPTO_SYM_HASH_MODE_*`.
-  public static let hashModePlain: UInt32 = 1
-  public static let hashModeAuthenticated: UInt32 = 2
-  public static let hashModeNested: UInt32 = 3
+  @inlinable public static var hashModePlain: UInt32 { 1 }
+  @inlinable public static var hashModeAuthenticated: UInt32 { 2 }
+  @inlinable public static var hashModeNested: UInt32 { 3 }
   /// `VIRTIO_CRYPTO_FLAG_SESSION_MODE`.
-  public static let flagSessionMode: UInt32 = 1
+  @inlinable public static var flagSessionMode: UInt32 { 1 }
 
   /// Sizes in bytes of the fixed parts (headers and `flf`), per layout.
-  public static let controlHeaderByteCount = 16
-  public static let controlLegacyFixedByteCount = 56
-  public static let dataHeaderByteCount = 24
-  public static let dataLegacyFixedByteCount = 48
-  public static let createSessionInputByteCount = 16
+  @inlinable public static var controlHeaderByteCount: Int { 16 }
+  @inlinable public static var controlLegacyFixedByteCount: Int { 56 }
+  @inlinable public static var dataHeaderByteCount: Int { 24 }
+  @inlinable public static var dataLegacyFixedByteCount: Int { 48 }
+  @inlinable public static var createSessionInputByteCount: Int { 16 }
 
   // Session creation, `flf` sizes under REVISION_1.
-  public static let symmetricCreateFixedByteCount = 56
-  public static let hashCreateFixedByteCount = 8
-  public static let macCreateFixedByteCount = 16
-  public static let aeadCreateFixedByteCount = 24
-  public static let destroyFixedByteCount = 8
+  @inlinable public static var symmetricCreateFixedByteCount: Int { 56 }
+  @inlinable public static var hashCreateFixedByteCount: Int { 8 }
+  @inlinable public static var macCreateFixedByteCount: Int { 16 }
+  @inlinable public static var aeadCreateFixedByteCount: Int { 24 }
+  @inlinable public static var destroyFixedByteCount: Int { 8 }
 
   // Data requests, `flf` sizes under REVISION_1, session mode.
-  public static let symmetricDataFixedByteCount = 48
-  public static let hashDataFixedByteCount = 8
-  public static let macDataFixedByteCount = 8
-  public static let aeadDataFixedByteCount = 24
-  // The same where the service's stateless feature is negotiated (session mode uses the front of it).
-  public static let symmetricStatelessFixedByteCount = 76
-  public static let hashStatelessFixedByteCount = 16
-  public static let macStatelessFixedByteCount = 16
-  public static let aeadStatelessFixedByteCount = 32
+  @inlinable public static var symmetricDataFixedByteCount: Int { 48 }
+  @inlinable public static var hashDataFixedByteCount: Int { 8 }
+  @inlinable public static var macDataFixedByteCount: Int { 8 }
+  @inlinable public static var aeadDataFixedByteCount: Int { 24 }
+  // Data requests, `flf` sizes of a stateless request: `flag` is 0 and the service's stateless feature is negotiated.
+  // A request in session mode has the sizes above also then.
+  @inlinable public static var symmetricStatelessFixedByteCount: Int { 76 }
+  @inlinable public static var hashStatelessFixedByteCount: Int { 16 }
+  @inlinable public static var macStatelessFixedByteCount: Int { 16 }
+  @inlinable public static var aeadStatelessFixedByteCount: Int { 32 }
 }
 
 /// `struct virtio_crypto_config`, 56 bytes little-endian, as `GET_CONFIG` and the guest read it.
 public struct VirtioCryptoConfig: Hashable, Sendable {
   /// `VIRTIO_CRYPTO_S_HW_READY`.
-  public static let statusReady: UInt32 = 1
-  public static let byteCount = 56
+  @inlinable public static var statusReady: UInt32 { 1 }
+  @inlinable public static var byteCount: Int { 56 }
 
   public var status: UInt32 = 0
   public var maxDataQueues: UInt32 = 0
@@ -182,56 +183,56 @@ public struct VirtioCryptoConfig: Hashable, Sendable {
 /// Algorithm numbers: values in requests, bit numbers in the configuration's masks. 0 is "none" in each service.
 public enum VirtioCryptoAlgorithm {
   public enum Cipher {
-    public static let arc4: UInt32 = 1
-    public static let aesECB: UInt32 = 2
-    public static let aesCBC: UInt32 = 3
-    public static let aesCTR: UInt32 = 4
-    public static let desECB: UInt32 = 5
-    public static let desCBC: UInt32 = 6
-    public static let tripleDESECB: UInt32 = 7
-    public static let tripleDESCBC: UInt32 = 8
-    public static let tripleDESCTR: UInt32 = 9
-    public static let kasumiF8: UInt32 = 10
-    public static let snow3gUEA2: UInt32 = 11
-    public static let aesF8: UInt32 = 12
-    public static let aesXTS: UInt32 = 13
-    public static let zucEEA3: UInt32 = 14
+    @inlinable public static var arc4: UInt32 { 1 }
+    @inlinable public static var aesECB: UInt32 { 2 }
+    @inlinable public static var aesCBC: UInt32 { 3 }
+    @inlinable public static var aesCTR: UInt32 { 4 }
+    @inlinable public static var desECB: UInt32 { 5 }
+    @inlinable public static var desCBC: UInt32 { 6 }
+    @inlinable public static var tripleDESECB: UInt32 { 7 }
+    @inlinable public static var tripleDESCBC: UInt32 { 8 }
+    @inlinable public static var tripleDESCTR: UInt32 { 9 }
+    @inlinable public static var kasumiF8: UInt32 { 10 }
+    @inlinable public static var snow3gUEA2: UInt32 { 11 }
+    @inlinable public static var aesF8: UInt32 { 12 }
+    @inlinable public static var aesXTS: UInt32 { 13 }
+    @inlinable public static var zucEEA3: UInt32 { 14 }
   }
   public enum Hash {
-    public static let md5: UInt32 = 1
-    public static let sha1: UInt32 = 2
-    public static let sha224: UInt32 = 3
-    public static let sha256: UInt32 = 4
-    public static let sha384: UInt32 = 5
-    public static let sha512: UInt32 = 6
-    public static let sha3_224: UInt32 = 7
-    public static let sha3_256: UInt32 = 8
-    public static let sha3_384: UInt32 = 9
-    public static let sha3_512: UInt32 = 10
-    public static let shake128: UInt32 = 11
-    public static let shake256: UInt32 = 12
+    @inlinable public static var md5: UInt32 { 1 }
+    @inlinable public static var sha1: UInt32 { 2 }
+    @inlinable public static var sha224: UInt32 { 3 }
+    @inlinable public static var sha256: UInt32 { 4 }
+    @inlinable public static var sha384: UInt32 { 5 }
+    @inlinable public static var sha512: UInt32 { 6 }
+    @inlinable public static var sha3_224: UInt32 { 7 }
+    @inlinable public static var sha3_256: UInt32 { 8 }
+    @inlinable public static var sha3_384: UInt32 { 9 }
+    @inlinable public static var sha3_512: UInt32 { 10 }
+    @inlinable public static var shake128: UInt32 { 11 }
+    @inlinable public static var shake256: UInt32 { 12 }
   }
   public enum MAC {
-    public static let hmacMD5: UInt32 = 1
-    public static let hmacSHA1: UInt32 = 2
-    public static let hmacSHA224: UInt32 = 3
-    public static let hmacSHA256: UInt32 = 4
-    public static let hmacSHA384: UInt32 = 5
-    public static let hmacSHA512: UInt32 = 6
-    public static let cmac3DES: UInt32 = 25
-    public static let cmacAES: UInt32 = 26
-    public static let kasumiF9: UInt32 = 27
-    public static let snow3gUIA2: UInt32 = 28
-    public static let gmacAES: UInt32 = 41
-    public static let gmacTwofish: UInt32 = 42
-    public static let cbcmacAES: UInt32 = 49
-    public static let cbcmacKasumiF9: UInt32 = 50
-    public static let xcbcAES: UInt32 = 53
-    public static let zucEIA3: UInt32 = 54
+    @inlinable public static var hmacMD5: UInt32 { 1 }
+    @inlinable public static var hmacSHA1: UInt32 { 2 }
+    @inlinable public static var hmacSHA224: UInt32 { 3 }
+    @inlinable public static var hmacSHA256: UInt32 { 4 }
+    @inlinable public static var hmacSHA384: UInt32 { 5 }
+    @inlinable public static var hmacSHA512: UInt32 { 6 }
+    @inlinable public static var cmac3DES: UInt32 { 25 }
+    @inlinable public static var cmacAES: UInt32 { 26 }
+    @inlinable public static var kasumiF9: UInt32 { 27 }
+    @inlinable public static var snow3gUIA2: UInt32 { 28 }
+    @inlinable public static var gmacAES: UInt32 { 41 }
+    @inlinable public static var gmacTwofish: UInt32 { 42 }
+    @inlinable public static var cbcmacAES: UInt32 { 49 }
+    @inlinable public static var cbcmacKasumiF9: UInt32 { 50 }
+    @inlinable public static var xcbcAES: UInt32 { 53 }
+    @inlinable public static var zucEIA3: UInt32 { 54 }
   }
   public enum AEAD {
-    public static let gcm: UInt32 = 1
-    public static let ccm: UInt32 = 2
-    public static let chacha20Poly1305: UInt32 = 3
+    @inlinable public static var gcm: UInt32 { 1 }
+    @inlinable public static var ccm: UInt32 { 2 }
+    @inlinable public static var chacha20Poly1305: UInt32 { 3 }
   }
 }

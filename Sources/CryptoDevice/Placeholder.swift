@@ -1,1 +1,0 @@
-// CryptoDevice: placeholder until its files land.

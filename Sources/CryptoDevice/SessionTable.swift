@@ -1,0 +1,248 @@
+import CRingShims
+public import CryptoTypes
+
+/// A session as its workers see it: parameters, then (behind it in the same allocation) the keys.
+@safe
+public struct SessionBlock {
+  public var parameters: SessionParameters
+  /// Row of the statistics.
+  public var row: UInt16
+  /// Bytes of the whole allocation, for wiping.
+  var byteCount: Int
+  /// Seconds since the table was made; shown to operators.
+  public var createdAt: UInt64
+}
+
+/// One entry of the table: the identifier under which the session is live (0: none), and the block.
+@safe
+struct SessionSlot {
+  var identifier: UInt64
+  var block: UnsafeMutablePointer<SessionBlock>?
+}
+
+/// The workers' view of the session table: a pointer and a count.
+///
+/// Valid while its `SessionTable` lives. A block that `find` gives stays valid until the worker acknowledges a
+/// retirement that came later (`SessionTable.Retirements`).
+@safe
+public struct SessionView {
+  let slots: UnsafeMutablePointer<SessionSlot>
+  let capacity: UInt32
+
+  /// The session of an identifier, or nil if it is unknown or destroyed.
+  ///
+  /// An array index and a generation check: the identifier's low half is the index, its high half the generation.
+  @_noAllocation @_noLocks
+  public func find(_ identifier: UInt64) -> UnsafePointer<SessionBlock>? {
+    let index = UInt32(truncatingIfNeeded: identifier)
+    guard index < capacity, identifier != 0 else { return nil }
+    // SAFETY: index < capacity; the slots live as long as the table, whose owner outlives its workers.
+    let slot = unsafe slots + Int(index)
+    // The acquire pairs with the release in `publish`: whoever sees the identifier sees the block behind it.
+    guard unsafe cring_load64_acquire(slot) == identifier else { return nil }
+    return unsafe UnsafePointer(slot.pointee.block)
+  }
+}
+
+/// The sessions of one device: created and destroyed by the control side, looked up by the workers without a lock.
+///
+/// Sessions are immutable. Destroying one takes its identifier out of the table at once and puts its index into the
+/// retirement log; its keys are wiped, and its index used again, when every running worker has read the log that far.
+@safe
+public final class SessionTable {
+  /// How many sessions can be live at once.
+  public let capacity: Int
+  /// The log through which workers learn what to forget.
+  public let retirements: RetirementLog
+
+  private let slots: UnsafeMutablePointer<SessionSlot>
+  private var generations: [UInt32]
+  private var free: [UInt32]
+  private var neverUsed: UInt32 = 0
+  /// Destroyed, not yet let go by every worker: the log position that all of them must reach.
+  private var leaving: [(position: UInt64, index: UInt32)] = []
+  private var leavingHead = 0
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+
+  /// Sessions that are live now.
+  public private(set) var openCount = 0
+  public private(set) var createdCount: UInt64 = 0
+  public private(set) var destroyedCount: UInt64 = 0
+
+  public init(capacity: Int, workerCount: Int) {
+    self.capacity = capacity
+    retirements = RetirementLog(workerCount: workerCount)
+    unsafe slots = .allocate(capacity: capacity)
+    unsafe slots.initialize(repeating: SessionSlot(identifier: 0, block: nil), count: capacity)
+    generations = []
+    free = []
+    start = clock.now
+  }
+
+  deinit {
+    for index in 0..<capacity { release(UInt32(index)) }
+    unsafe slots.deallocate()
+  }
+
+  /// What the workers look sessions up in; valid while the table lives.
+  public var view: SessionView { unsafe SessionView(slots: slots, capacity: UInt32(capacity)) }
+
+  /// Makes a session, copying the keys; nil when no slot is free.
+  ///
+  /// `check` sees the final block before anybody else does, and says whether the keys can be used.
+  public func create(
+    _ template: SessionParameters, cipherKey: UnsafeRawBufferPointer,
+    authKey: UnsafeRawBufferPointer, check: (UnsafePointer<SessionParameters>) -> CryptoOutcome
+  ) -> Result<UInt64, SessionError> {
+    reclaim()
+    guard let index = takeIndex() else { return .failure(.tableFull) }
+    let block = unsafe makeBlock(template, cipherKey: cipherKey, authKey: authKey)
+    // SAFETY: the block was made just now and is not shared yet.
+    let outcome = unsafe withUnsafePointer(to: &block.pointee.parameters) { unsafe check($0) }
+    guard outcome == .ok else {
+      unsafe Self.wipe(block)
+      free.append(index)
+      return .failure(outcome == .unsupported ? .unsupported : .keyUnusable)
+    }
+    return .success(unsafe publish(block, at: index))
+  }
+
+  /// Destroys a live session of one of these services; false if there is none.
+  public func destroy(_ identifier: UInt64, of services: Set<CryptoService>) -> Bool {
+    guard let block = unsafe view.find(identifier),
+      unsafe services.contains(block.pointee.parameters.service)
+    else { return false }
+    retire(UInt32(truncatingIfNeeded: identifier))
+    reclaim()
+    return true
+  }
+
+  /// Destroys all sessions: the front-end has left, or the device was reset.
+  public func destroyAll() {
+    for index in 0..<neverUsed {
+      // SAFETY: index < neverUsed ≤ capacity; this thread is the only writer.
+      if unsafe slots[Int(index)].identifier != 0 { retire(index) }
+    }
+    reclaim()
+  }
+
+  /// Wipes and frees what every worker has let go of. Called on each control request, and when workers say so.
+  public func reclaim() {
+    let reached = retirements.acknowledgedByAll()
+    while leavingHead < leaving.count, leaving[leavingHead].position <= reached {
+      let index = leaving[leavingHead].index
+      release(index)
+      free.append(index)
+      leavingHead += 1
+    }
+    if leavingHead == leaving.count, leavingHead > 0 {
+      leaving.removeAll(keepingCapacity: true)
+      leavingHead = 0
+    } else if leavingHead > 4096 {
+      leaving.removeFirst(leavingHead)
+      leavingHead = 0
+    }
+  }
+
+  /// Sessions destroyed whose keys some worker may still hold.
+  public var leavingCount: Int { leaving.count - leavingHead }
+
+  /// Identifier, statistics row and age in seconds of each live session, for operators; never keys.
+  public func list() -> [(identifier: UInt64, row: StatisticsRow, ageSeconds: UInt64)] {
+    (0..<Int(neverUsed)).compactMap { index in
+      // SAFETY: index < neverUsed ≤ capacity; blocks of live sessions are valid.
+      let slot = unsafe slots[index]
+      guard slot.identifier != 0, let block = unsafe slot.block else { return nil }
+      let age = UInt64(start.duration(to: clock.now).components.seconds)
+      return unsafe (
+        slot.identifier, StatisticsRow(index: block.pointee.row), age &- block.pointee.createdAt
+      )
+    }
+  }
+
+  // MARK: - Slots
+
+  private func takeIndex() -> UInt32? {
+    // The oldest free index first would spread generations evenly; the newest is warm in the cache and as safe.
+    if let index = free.popLast() { return index }
+    guard Int(neverUsed) < capacity else { return nil }
+    generations.append(0)
+    neverUsed += 1
+    return neverUsed - 1
+  }
+
+  private func publish(_ block: UnsafeMutablePointer<SessionBlock>, at index: UInt32) -> UInt64 {
+    // 31 bits, never 0: an identifier is positive as the session message's i64, and never 0.
+    let generation = generations[Int(index)] % 0x7fff_ffff + 1
+    generations[Int(index)] = generation
+    let identifier = UInt64(generation) << 32 | UInt64(index)
+    // SAFETY: index < capacity; nobody reads `block` of this slot before the identifier is stored.
+    let slot = unsafe slots + Int(index)
+    unsafe slot.pointee.block = block
+    // Keeps the block's contents before the identifier; pairs with the acquire in `SessionView.find`.
+    unsafe cring_store64_release(slot, identifier)
+    openCount += 1
+    createdCount += 1
+    return identifier
+  }
+
+  private func retire(_ index: UInt32) {
+    // SAFETY: index belongs to a live session of this table.
+    unsafe cring_store64_release(slots + Int(index), 0)
+    leaving.append((retirements.append(index), index))
+    openCount -= 1
+    destroyedCount += 1
+  }
+
+  private func release(_ index: UInt32) {
+    // SAFETY: index < capacity; no worker uses the block any more.
+    let slot = unsafe slots + Int(index)
+    if let block = unsafe slot.pointee.block { unsafe Self.wipe(block) }
+    unsafe slot.pointee = unsafe SessionSlot(identifier: 0, block: nil)
+  }
+
+  // MARK: - Blocks
+
+  private func makeBlock(
+    _ template: SessionParameters, cipherKey: UnsafeRawBufferPointer,
+    authKey: UnsafeRawBufferPointer
+  ) -> UnsafeMutablePointer<SessionBlock> {
+    let header = MemoryLayout<SessionBlock>.stride
+    let byteCount = header + cipherKey.count + authKey.count
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+    // SAFETY: the allocation has room for the header and both keys; the sources are the caller's for this call.
+    let keys = unsafe (raw + header).assumingMemoryBound(to: UInt8.self)
+    if let base = cipherKey.baseAddress { unsafe cring_copy(keys, base, cipherKey.count) }
+    if let base = authKey.baseAddress {
+      unsafe cring_copy(keys + cipherKey.count, base, authKey.count)
+    }
+    var parameters = template
+    unsafe parameters.cipherKey = UnsafePointer(keys)
+    parameters.cipherKeyByteCount = UInt32(cipherKey.count)
+    unsafe parameters.authKey = UnsafePointer(keys + cipherKey.count)
+    parameters.authKeyByteCount = UInt32(authKey.count)
+    let block = unsafe raw.bindMemory(to: SessionBlock.self, capacity: 1)
+    unsafe block.initialize(
+      to: SessionBlock(
+        parameters: parameters, row: StatisticsRow(parameters).index, byteCount: byteCount,
+        createdAt: UInt64(start.duration(to: clock.now).components.seconds)))
+    return unsafe block
+  }
+
+  private static func wipe(_ block: UnsafeMutablePointer<SessionBlock>) {
+    // SAFETY: the caller owns the block alone; byteCount is the allocation's.
+    let byteCount = unsafe block.pointee.byteCount
+    unsafe cring_wipe(block, byteCount)
+    unsafe UnsafeMutableRawPointer(block).deallocate()
+  }
+}
+
+/// Why a session could not be made.
+public enum SessionError: Error {
+  /// No free slot.
+  case tableFull
+  /// The engine refuses the key (such as XTS with equal halves).
+  case keyUnusable
+  case unsupported
+}
