@@ -69,11 +69,11 @@ let package = Package(
     room("IOUring", ["CUring", "LinuxSystem"]),
 
     // Floor 3: virtqueues; engines.
-    room("VirtQueue", ["CRingShims", "GuestMemory", "VirtioSpec"]),
+    room("VirtQueue", ["CRingShims", "GuestMemory", "LinuxSystem"]),
     room("EngineOpenSSL", ["COpenSSL", "CryptoTypes"]),
 
     // Floor 4: the device.
-    room("CryptoDevice", ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "CRingShims"]),
+    room("CryptoDevice", ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims"]),
 
     // Floor 5: the world around the device.
     room(
@@ -96,7 +96,7 @@ let package = Package(
     room(
       "VhostUserFrontend",
       [
-        "VhostUserProtocol", "VirtioSpec", "LinuxSystem", "CRingShims", "CryptoTypes",
+        "VhostUserProtocol", "VirtioSpec", "LinuxSystem", "CRingShims", "CryptoTypes", "COpenSSL",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ]),
 
@@ -123,14 +123,14 @@ let package = Package(
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
-    tests(of: "EngineOpenSSL", ["CryptoTypes", "TestSupport"]),
+    tests(of: "EngineOpenSSL", ["COpenSSL", "CryptoTypes", "TestSupport"]),
     tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
     tests(of: "VhostUserBackend", ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
     tests(of: "Capabilities", ["CryptoTypes"]),
     tests(of: "StatsEndpoint", ["Counters", "CryptoTypes"]),
     tests(of: "Counters", []),
     .target(
-      name: "TestSupport", dependencies: ["VhostUserFrontend", "CryptoTypes", "LinuxSystem"],
+      name: "TestSupport", dependencies: ["VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol"],
       path: "Tests/TestSupport", swiftSettings: testSettings),
     .testTarget(
       name: "IntegrationTests",

@@ -1,1 +1,102 @@
+#define _GNU_SOURCE
 #include "CLinuxShims.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+static int result(int value) { return value < 0 ? -errno : value; }
+
+int clinux_eventfd(unsigned count, int nonblocking) {
+  return result(eventfd(count, EFD_CLOEXEC | (nonblocking ? EFD_NONBLOCK : 0)));
+}
+
+int clinux_memfd_create(const char *name, int sealable) {
+  return result(memfd_create(name, MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0)));
+}
+
+int clinux_accept(int fd) { return result(accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)); }
+
+int clinux_socket_unix(int nonblocking) {
+  return result(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0));
+}
+
+int clinux_socketpair_unix(int fds[2]) { return result(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)); }
+
+int clinux_duplicate(int fd) { return result(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
+enum { descriptor_limit = 64 };
+
+long clinux_receive(int fd, void *bytes, size_t byte_count, int *descriptors, size_t *descriptor_count, int *truncated,
+                    int wait) {
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int) * descriptor_limit)];
+  } control;
+  size_t room = *descriptor_count < descriptor_limit ? *descriptor_count : descriptor_limit;
+  struct iovec vector = {.iov_base = bytes, .iov_len = byte_count};
+  struct msghdr message = {.msg_iov = &vector,
+                           .msg_iovlen = 1,
+                           .msg_control = control.bytes,
+                           .msg_controllen = room ? CMSG_SPACE(sizeof(int) * room) : 0};
+  *descriptor_count = 0;
+  *truncated = 0;
+  ssize_t count;
+  do {
+    count = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) return -errno;
+  *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t arrived = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    // CMSG_SPACE rounds up, so one more than asked for can arrive.
+    for (size_t index = 0; index < arrived && *descriptor_count < descriptor_limit; index++) {
+      int descriptor;
+      memcpy(&descriptor, CMSG_DATA(header) + index * sizeof(int), sizeof(int));
+      descriptors[(*descriptor_count)++] = descriptor;
+    }
+  }
+  return count;
+}
+
+long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count, int wait) {
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int) * descriptor_limit)];
+  } control;
+  if (descriptor_count > descriptor_limit) return -E2BIG;
+  struct iovec vector = {.iov_base = (void *)bytes, .iov_len = byte_count};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+  if (descriptor_count) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * descriptor_count);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * descriptor_count);
+    memcpy(CMSG_DATA(header), descriptors, sizeof(int) * descriptor_count);
+  }
+  ssize_t count;
+  do {
+    count = sendmsg(fd, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+  } while (count < 0 && errno == EINTR);
+  return count < 0 ? -errno : count;
+}
+
+int clinux_pin_current_thread(int cpu) {
+  if (cpu < 0 || cpu >= CPU_SETSIZE) return -EINVAL;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+int clinux_name_current_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }

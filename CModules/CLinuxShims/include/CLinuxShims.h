@@ -1,1 +1,43 @@
+// What Swift cannot import from Linux: macros, variadic calls and GNU extensions. Each shim is one call; errors are -errno.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLINUX_HOT \
+  static inline __attribute__((always_inline, swift_attr("@_noAllocation"), swift_attr("@_noLocks")))
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#include <time.h>
+#endif
+
+// A monotonic count that costs a few nanoseconds; LinuxSystem's TickClock says what a tick is worth.
+CLINUX_HOT uint64_t clinux_ticks(void) {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t ticks;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#else
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#endif
+}
+
+int clinux_eventfd(unsigned count, int nonblocking);
+int clinux_memfd_create(const char *name, int sealable);
+int clinux_accept(int fd);
+int clinux_socket_unix(int nonblocking);
+int clinux_socketpair_unix(int fds[2]);
+int clinux_duplicate(int fd);
+
+// One recvmsg without waiting. `*descriptor_count` is the room in `descriptors` on entry, what came on return;
+// `*truncated` is 1 where the peer sent more than there was room for (the kernel closes those).
+long clinux_receive(int fd, void *bytes, size_t byte_count, int *descriptors, size_t *descriptor_count, int *truncated,
+                    int wait);
+// One sendmsg; never raises SIGPIPE.
+long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count, int wait);
+
+int clinux_pin_current_thread(int cpu);
+int clinux_name_current_thread(const char *name);

@@ -1,0 +1,59 @@
+// Keyed contexts: made once per session, or re-keyed per stateless request.
+#include "COpenSSL.h"
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+EVP_CIPHER_CTX *copenssl_cipher_new(const EVP_CIPHER *cipher, const uint8_t *key, bool encrypt) {
+  EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+  if (context == NULL) return NULL;
+  // As a parameter the provider remembers it; EVP_CIPHER_CTX_set_padding would repeat it with every IV.
+  unsigned padding = 0;
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_uint(OSSL_CIPHER_PARAM_PADDING, &padding), OSSL_PARAM_construct_end()};
+  if (!EVP_CipherInit_ex2(context, cipher, key, NULL, encrypt, params)) {
+    EVP_CIPHER_CTX_free(context);
+    return NULL;
+  }
+  return context;
+}
+
+bool copenssl_cipher_rekey(EVP_CIPHER_CTX *context, const uint8_t *key) {
+  return EVP_CipherInit_ex2(context, NULL, key, NULL, -1, NULL);
+}
+
+bool copenssl_ccm_rekey(
+    EVP_CIPHER_CTX *context, const uint8_t *key, size_t nonce_count, size_t tag_count) {
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN, &nonce_count),
+      OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, NULL, tag_count),
+      OSSL_PARAM_construct_end()};
+  return EVP_CIPHER_CTX_set_params(context, params) && copenssl_cipher_rekey(context, key);
+}
+
+void copenssl_cipher_free(EVP_CIPHER_CTX *context) { EVP_CIPHER_CTX_free(context); }
+
+EVP_MAC_CTX *copenssl_mac_new(
+    EVP_MAC *mac, bool is_hmac, const char *algorithm, const char *properties,
+    const uint8_t *key, size_t key_count) {
+  EVP_MAC_CTX *context = EVP_MAC_CTX_new(mac);
+  if (context == NULL) return NULL;
+  OSSL_PARAM params[3];
+  OSSL_PARAM *next = params;
+  *next++ = OSSL_PARAM_construct_utf8_string(
+      is_hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER, (char *)algorithm, 0);
+  if (properties != NULL) {
+    *next++ = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_PROPERTIES, (char *)properties, 0);
+  }
+  *next = OSSL_PARAM_construct_end();
+  if (!EVP_MAC_init(context, key, key_count, params)) {
+    EVP_MAC_CTX_free(context);
+    return NULL;
+  }
+  return context;
+}
+
+bool copenssl_mac_rekey(EVP_MAC_CTX *context, const uint8_t *key, size_t key_count) {
+  return EVP_MAC_init(context, key, key_count, NULL);
+}
+
+void copenssl_mac_free(EVP_MAC_CTX *context) { EVP_MAC_CTX_free(context); }

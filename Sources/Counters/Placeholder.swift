@@ -1,1 +1,0 @@
-// Counters: placeholder until its files land.

@@ -1,0 +1,91 @@
+/// One region as translation sees it.
+@safe
+@frozen
+public struct RegionEntry {
+  @usableFromInline let guestAddress: UInt64
+  @usableFromInline let byteCount: UInt64
+  @usableFromInline let base: UnsafeMutablePointer<UInt8>
+
+  init(_ region: MappedRegion) {
+    guestAddress = region.description.guestAddress.rawValue
+    byteCount = region.description.byteCount
+    unsafe base = region.base
+  }
+}
+
+/// The sorted table of a map's regions, in memory of its own.
+@safe
+final class RegionTable: @unchecked Sendable {
+  let entries: UnsafeMutablePointer<RegionEntry>
+  let count: Int
+
+  init(_ regions: [MappedRegion]) {
+    count = regions.count
+    // One entry more than needed: an empty table still has an address.
+    unsafe entries = .allocate(capacity: count + 1)
+    for (index, region) in regions.enumerated() {
+      unsafe (entries + index).initialize(to: RegionEntry(region))
+    }
+  }
+
+  deinit { unsafe entries.deallocate() }
+}
+
+/// Translates guest addresses on the data path: a pointer, a count and the region that was hit last.
+///
+/// A plain value over the map's table; the map must outlive it.
+@safe
+@frozen
+public struct MemoryView {
+  @usableFromInline let entries: UnsafeMutablePointer<RegionEntry>
+  @usableFromInline let count: Int
+  @usableFromInline var last = 0
+
+  init(entries: UnsafeMutablePointer<RegionEntry>, count: Int) {
+    unsafe self.entries = entries
+    self.count = count
+  }
+
+  /// The longest run that starts at an address, is in one region, and has at most `byteCount` bytes (at least one).
+  ///
+  /// Nil where the address lies in no region, or `byteCount` is 0 or negative. The next run, if the region ends early,
+  /// may be in the next region.
+  @inlinable
+  public mutating func slice(at address: UInt64, atMost byteCount: Int) -> GuestSlice? {
+    guard byteCount > 0, count > 0 else { return nil }
+    // SAFETY: `last` is below `count`: it starts at 0 and is set by `find` alone.
+    let entry = unsafe entries[last]
+    // Wrapping: an address below the region gives an offset beyond any size.
+    let offset = address &- entry.guestAddress
+    if offset < entry.byteCount {
+      return unsafe GuestSlice(
+        pointer: entry.base + Int(truncatingIfNeeded: offset),
+        byteCount: Swift.min(byteCount, Int(truncatingIfNeeded: entry.byteCount &- offset)))
+    }
+    guard find(address) else { return nil }
+    let found = unsafe entries[last]
+    let foundOffset = address &- found.guestAddress
+    return unsafe GuestSlice(
+      pointer: found.base + Int(truncatingIfNeeded: foundOffset),
+      byteCount: Swift.min(byteCount, Int(truncatingIfNeeded: found.byteCount &- foundOffset)))
+  }
+
+  /// Makes `last` the region of an address; false if there is none.
+  @_noAllocation @_noLocks
+  @usableFromInline
+  mutating func find(_ address: UInt64) -> Bool {
+    var low = 0
+    var high = count
+    // The last region that starts at or below the address.
+    while low < high {
+      let middle = (low &+ high) >> 1
+      // SAFETY: low ≤ middle < high ≤ count.
+      if unsafe entries[middle].guestAddress <= address { low = middle &+ 1 } else { high = middle }
+    }
+    guard low > 0 else { return false }
+    let candidate = unsafe entries[low &- 1]
+    guard address &- candidate.guestAddress < candidate.byteCount else { return false }
+    last = low &- 1
+    return true
+  }
+}

@@ -1,1 +1,0 @@
-// GuestMemory: placeholder until its files land.

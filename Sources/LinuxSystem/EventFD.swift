@@ -1,0 +1,32 @@
+import CLinuxShims
+import Glibc
+
+/// An eventfd of ours, non-blocking.
+public struct EventFD: ~Copyable, Sendable {
+  private let descriptor: FileDescriptor
+
+  public init() throws(SystemError) {
+    descriptor = FileDescriptor(
+      owning: Int32(try checked("making an eventfd", Int(clinux_eventfd(0, 1)))))
+  }
+
+  public var rawValue: Int32 { descriptor.rawValue }
+
+  /// Gives the descriptor away.
+  public consuming func release() -> FileDescriptor { descriptor }
+
+  /// Adds one; a full counter has been signalled already.
+  public borrowing func signal() { try? descriptor.write(1) }
+
+  /// Sets the counter to zero; what it was.
+  @discardableResult
+  public borrowing func drain() -> UInt64 { Self.drain(descriptor.rawValue) }
+
+  /// Sets the counter of a non-blocking eventfd to zero; what it was.
+  @discardableResult
+  public static func drain(_ rawValue: Int32) -> UInt64 {
+    var value: UInt64 = 0
+    let count = try? retrying("reading an eventfd") { unsafe read(rawValue, &value, 8) }
+    return count == 8 ? value : 0
+  }
+}

@@ -1,1 +1,0 @@
-// LinuxSystem: placeholder until its files land.

@@ -1,1 +1,0 @@
-// VirtQueue: placeholder until its files land.

@@ -1,0 +1,227 @@
+import CRingShims
+public import GuestMemory
+public import LinuxSystem
+
+/// Where a split ring's three parts are, checked for size and alignment when the queue starts.
+///
+/// Spec: virtio 1.3 §2.7 Split Virtqueues.
+@safe
+public struct SplitQueueLayout {
+  let size: UInt16
+  let descriptors: UnsafeMutablePointer<UInt8>
+  let available: UnsafeMutablePointer<UInt8>
+  let used: UnsafeMutablePointer<UInt8>
+
+  /// - Parameter size: number of descriptors: a power of two, at most 32768.
+  public init(
+    size: Int, descriptorTable: GuestSlice, availableRing: GuestSlice, usedRing: GuestSlice
+  ) throws(LayoutError) {
+    guard size > 0, size <= 32768, size & (size - 1) == 0 else { throw .size(size) }
+    // The event fields at the ends of both rings are always there; without EVENT_IDX nobody looks at them.
+    guard descriptorTable.byteCount >= 16 * size, availableRing.byteCount >= 6 + 2 * size,
+      usedRing.byteCount >= 6 + 8 * size
+    else { throw .tooShort }
+    guard unsafe UInt(bitPattern: descriptorTable.pointer) % 16 == 0,
+      unsafe UInt(bitPattern: availableRing.pointer) % 2 == 0,
+      unsafe UInt(bitPattern: usedRing.pointer) % 4 == 0
+    else { throw .misaligned }
+    self.size = UInt16(size)
+    unsafe descriptors = descriptorTable.pointer
+    unsafe available = availableRing.pointer
+    unsafe used = usedRing.pointer
+  }
+}
+
+/// The device's side of a split virtqueue.
+///
+/// Used by one thread. Its memory belongs to the `MemoryMap` that it was started with.
+/// Spec: virtio 1.3 §2.7 Split Virtqueues.
+@safe
+public struct SplitQueue: ~Copyable {
+  /// The longest indirect table that is accepted: what 16-bit links can name.
+  public static var maximumIndirectCount: UInt32 { 32768 }
+
+  private let layout: SplitQueueLayout
+  private let eventIndex: Bool
+  private let mask: UInt16
+  /// Next entry of the available ring to take.
+  public private(set) var nextAvailable: UInt16
+  /// Next entry of the used ring to write, and what the driver was last shown.
+  private var nextUsed: UInt16
+  private var publishedUsed: UInt16
+  /// The available index as it was last read.
+  private var seenAvailable: UInt16
+  private var kicksAreSuppressed = false
+  /// Where an indirect table that crosses regions is put together; reserved at the start, untouched until needed.
+  private let scratch: MappedMemory
+
+  // Offsets in the rings. Spec: virtio 1.3 §2.7.6 The Virtqueue Available Ring, §2.7.8 The Virtqueue Used Ring.
+  private static var flagsOffset: Int { 0 }
+  private static var indexOffset: Int { 2 }
+  private static var entriesOffset: Int { 4 }
+
+  /// - Parameters:
+  ///   - eventIndex: `VIRTIO_F_EVENT_IDX` is known to be negotiated.
+  ///   - nextAvailable: where to go on in the available ring (`SET_VRING_BASE`). The used ring goes on where its own
+  ///     index says.
+  public init(
+    layout: SplitQueueLayout, eventIndex: Bool, nextAvailable: UInt16
+  ) throws(SystemError) {
+    self.layout = layout
+    self.eventIndex = eventIndex
+    mask = layout.size &- 1
+    self.nextAvailable = nextAvailable
+    seenAvailable = nextAvailable
+    // SAFETY: the used ring has at least six bytes.
+    nextUsed = unsafe UInt16(littleEndian: cring_load16_acquire(layout.used + Self.indexOffset))
+    publishedUsed = nextUsed
+    scratch = try MappedMemory(reserving: Int(Self.maximumIndirectCount) * 16)
+  }
+
+  // MARK: - Taking
+
+  /// How many chains the driver has made available, reading its index once.
+  @_noAllocation @_noLocks
+  public mutating func availableCount() throws(QueueError) -> Int {
+    // Keeps the ring's entries and the descriptors behind the index; the driver releases in the same order.
+    let index = unsafe UInt16(
+      littleEndian: cring_load16_acquire(layout.available + Self.indexOffset))
+    let count = index &- nextAvailable
+    guard count <= layout.size else {
+      throw .availableIndexJump(from: nextAvailable, to: index)
+    }
+    seenAvailable = index
+    return Int(count)
+  }
+
+  /// The next available chain; `availableCount` has said that there is one.
+  @_noAllocation @_noLocks
+  public mutating func takeChain(
+    _ memory: inout MemoryView
+  ) throws(QueueError) -> DescriptorChain {
+    let slot = Int(nextAvailable & mask)
+    // SAFETY: slot < size, and the ring has 2 · size bytes of entries.
+    let head = unsafe UInt16(
+      littleEndian: cring_load16(layout.available + Self.entriesOffset + slot &* 2))
+    guard head < layout.size else { throw .headOutOfRange(head) }
+    nextAvailable &+= 1
+    // SAFETY: head < size, and the table has 16 · size bytes.
+    let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16)
+    if first.isIndirect {
+      return try indirectChain(head, first, &memory)
+    }
+    return unsafe DescriptorChain(
+      head: head, table: layout.descriptors, tableCount: UInt32(layout.size), first: head,
+      isIndirectTable: false)
+  }
+
+  /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors.
+  @_noAllocation @_noLocks
+  private mutating func indirectChain(
+    _ head: UInt16, _ descriptor: Descriptor, _ memory: inout MemoryView
+  ) throws(QueueError) -> DescriptorChain {
+    if descriptor.hasNext { throw .indirectInChain(head: head) }
+    let byteCount = Int(descriptor.byteCount)
+    guard byteCount > 0, byteCount & 15 == 0,
+      descriptor.byteCount / 16 <= Self.maximumIndirectCount
+    else { throw .indirectLength(descriptor.byteCount) }
+    guard let slice = memory.slice(at: descriptor.address, atMost: byteCount) else {
+      throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
+    }
+    var table = unsafe UnsafePointer(slice.pointer)
+    if slice.byteCount < byteCount {
+      try assemble(descriptor, &memory)
+      unsafe table = UnsafePointer(scratch.base.assumingMemoryBound(to: UInt8.self))
+    }
+    return unsafe DescriptorChain(
+      head: head, table: table, tableCount: descriptor.byteCount / 16, first: 0,
+      isIndirectTable: true)
+  }
+
+  /// Copies an indirect table that crosses regions. It is used up before the next chain is taken.
+  @_noAllocation @_noLocks
+  private func assemble(
+    _ descriptor: Descriptor, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    var offset = 0
+    let byteCount = Int(descriptor.byteCount)
+    while offset < byteCount {
+      let address = descriptor.address.addingReportingOverflow(UInt64(offset))
+      guard !address.overflow,
+        let slice = memory.slice(at: address.partialValue, atMost: byteCount &- offset)
+      else {
+        throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
+      }
+      // SAFETY: the scratch has room for the longest table that is accepted.
+      unsafe cring_copy(scratch.base + offset, slice.pointer, slice.byteCount)
+      offset &+= slice.byteCount
+    }
+  }
+
+  // MARK: - Completing
+
+  /// Writes a used entry; the driver sees it when `publish` is called. Any order is fine.
+  @_noAllocation @_noLocks
+  public mutating func complete(head: UInt16, writtenByteCount: UInt32) {
+    let slot = Int(nextUsed & mask)
+    // SAFETY: slot < size, and the ring has 8 · size bytes of entries.
+    let entry = unsafe layout.used + Self.entriesOffset + slot &* 8
+    unsafe cring_store32(entry, UInt32(head).littleEndian)
+    unsafe cring_store32(entry + 4, writtenByteCount.littleEndian)
+    nextUsed &+= 1
+  }
+
+  /// Shows the driver all entries written since the last time; whether it wants to be called.
+  ///
+  /// Spec: virtio 1.3 §2.7.7.2 Device Requirements: Used Buffer Notification Suppression.
+  @_noAllocation @_noLocks
+  public mutating func publish() -> Bool {
+    let old = publishedUsed
+    // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
+    unsafe cring_store16_release(layout.used + Self.indexOffset, nextUsed.littleEndian)
+    publishedUsed = nextUsed
+    // Keeps the index's store before the load of what the driver wants; pairs with the driver, which stores what it
+    // wants and then loads the used index.
+    cring_fence_full()
+    if eventIndex {
+      let event = unsafe UInt16(littleEndian: cring_load16(layout.available + usedEventOffset))
+      // Whether the event lies in what was published now; wrapping, for the whole batch.
+      return nextUsed &- event &- 1 < nextUsed &- old
+    }
+    let flags = unsafe UInt16(littleEndian: cring_load16(layout.available + Self.flagsOffset))
+    return flags & 1 == 0
+  }
+
+  // MARK: - Kicks
+
+  /// Tells the driver that no kick is needed: the worker is looking anyway.
+  ///
+  /// Both ways are used at once, the flag and (by leaving it behind) the event index, because a front-end may hide
+  /// which of them the guest has negotiated.
+  @_noAllocation @_noLocks
+  public mutating func suppressKicks() {
+    guard !kicksAreSuppressed else { return }
+    kicksAreSuppressed = true
+    unsafe cring_store16(layout.used + Self.flagsOffset, UInt16(1).littleEndian)
+  }
+
+  /// Asks for a kick with the next chain, then looks again; true if chains came meanwhile.
+  @_noAllocation @_noLocks
+  public mutating func armKicks() throws(QueueError) -> Bool {
+    kicksAreSuppressed = false
+    unsafe cring_store16(layout.used + availableEventOffset, nextAvailable.littleEndian)
+    unsafe cring_store16(layout.used + Self.flagsOffset, 0)
+    // Keeps the request for a kick before the look at the index; pairs with the driver, which stores the index and
+    // then looks whether a kick is wanted.
+    cring_fence_full()
+    return try availableCount() > 0
+  }
+
+  private var usedEventOffset: Int {
+    @_noAllocation @_noLocks get { Self.entriesOffset &+ Int(layout.size) &* 2 }
+  }
+
+  private var availableEventOffset: Int {
+    @_noAllocation @_noLocks get { Self.entriesOffset &+ Int(layout.size) &* 8 }
+  }
+}
