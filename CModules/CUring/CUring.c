@@ -1,1 +1,85 @@
 #include "CUring.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct curing {
+  struct io_uring ring;
+};
+
+curing *curing_make(unsigned entries, int *error) {
+  // Newest first; an older kernel answers EINVAL to a flag that it does not know.
+  static const unsigned flag_sets[] = {
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      0,
+  };
+  curing *made = malloc(sizeof *made);
+  int result = -ENOMEM;
+  for (unsigned index = 0; made && index < sizeof flag_sets / sizeof *flag_sets; index++) {
+    struct io_uring_params parameters;
+    memset(&parameters, 0, sizeof parameters);
+    parameters.flags = flag_sets[index];
+    result = io_uring_queue_init_params(entries, &made->ring, &parameters);
+    if (result != -EINVAL) break;
+  }
+  if (result < 0) {
+    free(made);
+    *error = result;
+    return NULL;
+  }
+  return made;
+}
+
+void curing_free(curing *ring) {
+  io_uring_queue_exit(&ring->ring);
+  free(ring);
+}
+
+bool curing_poll_multishot(curing *ring, int fd, uint64_t user_data) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  if (!sqe) return false;
+  io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+  io_uring_sqe_set_data64(sqe, user_data);
+  return true;
+}
+
+bool curing_write8(curing *ring, int fd, const void *bytes, uint64_t user_data) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  if (!sqe) return false;
+  io_uring_prep_write(sqe, fd, bytes, 8, 0);
+  io_uring_sqe_set_data64(sqe, user_data);
+  return true;
+}
+
+int curing_submit(curing *ring) { return io_uring_submit(&ring->ring); }
+
+int curing_submit_and_wait(curing *ring) {
+  int result = io_uring_submit_and_wait(&ring->ring, 1);
+  return result == -EINTR ? 0 : result;
+}
+
+static bool take(curing *ring, uint64_t *user_data, int32_t *result, bool *has_more) {
+  struct io_uring_cqe *cqe;
+  // Without the library's peek, which makes a system call of its own accord.
+  unsigned head;
+  io_uring_for_each_cqe(&ring->ring, head, cqe) {
+    *user_data = cqe->user_data;
+    *result = cqe->res;
+    *has_more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    io_uring_cqe_seen(&ring->ring, cqe);
+    return true;
+  }
+  return false;
+}
+
+bool curing_next(curing *ring, uint64_t *user_data, int32_t *result, bool *has_more) {
+  if (take(ring, user_data, result, has_more)) return true;
+  unsigned flags = __atomic_load_n(ring->ring.sq.kflags, __ATOMIC_RELAXED);
+  if (!(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))) return false;
+  io_uring_get_events(&ring->ring);
+  return take(ring, user_data, result, has_more);
+}

@@ -7,7 +7,7 @@ import CRingShims
 @safe
 public final class RetirementLog: @unchecked Sendable {
   /// Entries in shared memory; more wait on the control side.
-  static let entryCount: UInt64 = 4096
+  private static var entryCount: UInt64 { Reader.entryCount }
   /// A worker that does not run has let go of everything.
   private static let notRunning = UInt64.max
   /// One cache line per word that different threads write, in words.
@@ -102,6 +102,8 @@ public final class RetirementLog: @unchecked Sendable {
   /// One worker's place in the log.
   @safe
   public struct Reader {
+    static var entryCount: UInt64 { @_noAllocation @_noLocks get { 4096 } }
+
     private let entries: UnsafeMutablePointer<UInt32>
     private let head: UnsafeMutablePointer<UInt64>
     private let position: UnsafeMutablePointer<UInt64>
@@ -117,17 +119,21 @@ public final class RetirementLog: @unchecked Sendable {
       self.next = next
     }
 
-    /// Whether there is something to forget: one load, for each turn of the worker's loop.
-    public var hasNews: Bool {
-      @_noAllocation @_noLocks get { unsafe cring_load64_acquire(head) != next }
+    /// How far the log goes: one load, for each turn of the worker's loop.
+    public var end: UInt64 {
+      @_noAllocation @_noLocks get { unsafe cring_load64_acquire(head) }
     }
 
-    /// The next session index to forget; nil when all are read, which `acknowledge` then tells the control side.
+    /// Whether the log goes further than this worker has read.
+    public var hasNews: Bool { @_noAllocation @_noLocks get { end != next } }
+
+    /// The next session index to forget before a position that `end` gave; nil when all are read, which
+    /// `acknowledge` then tells the control side.
     @_noAllocation @_noLocks
-    public mutating func nextIndex() -> UInt32? {
-      guard hasNews else { return nil }
+    public mutating func nextIndex(before limit: UInt64) -> UInt32? {
+      guard next != limit else { return nil }
       // SAFETY: the position is taken modulo the entry count; the control side does not overwrite unread entries.
-      let index = unsafe entries[Int(next % RetirementLog.entryCount)]
+      let index = unsafe entries[Int(next % Self.entryCount)]
       next &+= 1
       return index
     }

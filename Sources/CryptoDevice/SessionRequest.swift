@@ -20,6 +20,7 @@ public struct SessionRequest: Hashable, Sendable {
   /// `hash_result_len` or `tag_len`.
   public var resultByteCount: UInt32 = 0
 
+  @_noAllocation @_noLocks
   public init(service: VirtioCryptoService) { self.service = service }
 
   /// Checks the words against what is offered and gives the parameters of the session, without its keys.

@@ -1,1 +1,29 @@
+// What a worker's loop needs of liburing, as plain annotated functions.
+//
+// liburing's own header stays out of Swift's sight: it sets feature macros that make glibc's types look different.
 #pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CURING_CALL __attribute__((swift_attr("@_noAllocation"), swift_attr("@_noLocks")))
+
+typedef struct curing curing;
+
+// Sets a ring up with the newest flags that the kernel takes: one issuer, completions run when we ask for them.
+// NULL with -errno in `*error` where that fails.
+curing *curing_make(unsigned entries, int *error);
+void curing_free(curing *ring);
+
+// Prepares a multishot poll for input; false where the submission queue is full.
+CURING_CALL bool curing_poll_multishot(curing *ring, int fd, uint64_t user_data);
+// Prepares a write of eight bytes that stay in place until it completes.
+CURING_CALL bool curing_write8(curing *ring, int fd, const void *bytes, uint64_t user_data);
+
+// Submits what is prepared. The number submitted, or -errno.
+CURING_CALL int curing_submit(curing *ring);
+// Submits, and waits for one completion; an interrupted wait is a wait that ended.
+CURING_CALL int curing_submit_and_wait(curing *ring);
+
+// Takes the next completion; false if there is none. A system call only where the kernel says that completions wait
+// for one.
+CURING_CALL bool curing_next(curing *ring, uint64_t *user_data, int32_t *result, bool *has_more);

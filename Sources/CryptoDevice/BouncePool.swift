@@ -1,0 +1,86 @@
+import CRingShims
+import GuestMemory
+import LinuxSystem
+import VirtQueue
+
+/// A worker's buffers for payloads that are not contiguous in our address space.
+///
+/// Each holds one request's input and output and the spans its output goes to. The memory is reserved when the worker
+/// starts and takes no page until it is used.
+@safe
+struct BouncePool: ~Copyable {
+  /// Requests with scattered payloads that can be in flight at once; further ones wait for the batch to finish.
+  static let bufferCount = 16
+  /// Descriptors in the longest chain, so spans in the longest list.
+  static let spanCapacity = SpanList.capacity
+
+  let inputByteCount: Int
+  let outputByteCount: Int
+  private let stride: Int
+  private let memory: MappedMemory
+  private var freeMask: UInt32 = (1 << bufferCount) - 1
+  private var spanCounts = InlineArray<16, Int32>(repeating: 0)
+
+  init(inputByteCount: Int, outputByteCount: Int) throws(SystemError) {
+    let page = 4096
+    func rounded(_ count: Int) -> Int { (count + page - 1) / page * page }
+    self.inputByteCount = rounded(inputByteCount)
+    self.outputByteCount = rounded(outputByteCount)
+    stride =
+      self.inputByteCount + self.outputByteCount
+      + rounded(Self.spanCapacity * MemoryLayout<GuestSlice>.stride)
+    memory = try MappedMemory(reserving: stride * Self.bufferCount)
+  }
+
+  var isEmpty: Bool { @_noAllocation @_noLocks get { freeMask == 0 } }
+
+  /// Takes a buffer; the caller has seen that the pool is not empty.
+  @_noAllocation @_noLocks
+  mutating func take() -> Int16 {
+    let index = freeMask.trailingZeroBitCount
+    freeMask &= freeMask &- 1
+    return Int16(truncatingIfNeeded: index)
+  }
+
+  @_noAllocation @_noLocks
+  mutating func release(_ index: Int16) { freeMask |= 1 << UInt32(truncatingIfNeeded: index) }
+
+  /// `inputByteCount` bytes.
+  @_noAllocation @_noLocks
+  func input(_ index: Int16) -> UnsafeMutablePointer<UInt8> {
+    unsafe (memory.base + Int(index) &* stride).assumingMemoryBound(to: UInt8.self)
+  }
+
+  /// `outputByteCount` bytes.
+  @_noAllocation @_noLocks
+  func output(_ index: Int16) -> UnsafeMutablePointer<UInt8> {
+    unsafe input(index) + inputByteCount
+  }
+
+  @_noAllocation @_noLocks
+  private func spans(_ index: Int16) -> UnsafeMutablePointer<GuestSlice> {
+    unsafe UnsafeMutableRawPointer(output(index) + outputByteCount)
+      .assumingMemoryBound(to: GuestSlice.self)
+  }
+
+  /// Keeps where the output goes, until the engine is done.
+  @_noAllocation @_noLocks
+  mutating func keep(_ list: borrowing SpanList, for index: Int16) {
+    let count = list.count
+    let table = unsafe spans(index)
+    for position in 0..<count { unsafe table[position] = list.slice(position) }
+    spanCounts[Int(index)] = Int32(truncatingIfNeeded: count)
+  }
+
+  /// Copies the finished output into the guest's buffers.
+  @_noAllocation @_noLocks
+  func scatter(_ index: Int16) {
+    let table = unsafe spans(index)
+    var from = unsafe output(index)
+    for position in 0..<Int(spanCounts[Int(index)]) {
+      let slice = unsafe table[position]
+      unsafe cring_copy(slice.pointer, from, slice.byteCount)
+      unsafe from += slice.byteCount
+    }
+  }
+}

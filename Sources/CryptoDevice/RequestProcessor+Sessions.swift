@@ -1,0 +1,88 @@
+import CRingShims
+import CryptoTypes
+import GuestMemory
+import VirtQueue
+import VirtioSpec
+
+// Session mode or stateless: which parameters an operation runs with.
+extension RequestProcessor {
+  /// Whether a request names its parameters itself.
+  ///
+  /// Without `VIRTIO_CRYPTO_F_REVISION_1` the flag is ignored. Spec: draft v25 §Data Virtqueue.
+  var isStateless: Bool {
+    @_noAllocation @_noLocks get {
+      layout.revision1 && header.flag & VirtioCryptoWire.flagSessionMode == 0
+    }
+  }
+
+  /// Copies the fixed part; false if the readable part is shorter.
+  ///
+  /// - Parameter exact: its size under REVISION_1; otherwise every fixed part is padded to 48 bytes.
+  @_noAllocation @_noLocks
+  mutating func readFixedPart(
+    _ chain: inout DescriptorChain, _ memory: inout MemoryView, exact: Int
+  ) throws(QueueError) -> Bool {
+    let count = layout.revision1 ? exact : VirtioCryptoWire.dataLegacyFixedByteCount
+    // SAFETY: `count` is at most 76; the buffer has 104 bytes behind the header.
+    return unsafe try chain.copyReadable(
+      into: UnsafeMutableRawPointer(header.fixedPart), byteCount: count, &memory) == count
+  }
+
+  /// Points the operation at the session that the header names.
+  @_noAllocation @_noLocks
+  mutating func useSession(
+    _ slot: UnsafeMutablePointer<RequestSlot>, service: CryptoService
+  ) -> VirtioCryptoStatus {
+    let identifier = header.sessionIdentifier
+    guard let block = unsafe sessions.find(identifier),
+      unsafe block.pointee.parameters.service == service
+    else { return .invsess }
+    // SAFETY: parameters are the block's first field; the block stays valid until this worker acknowledges a later
+    // retirement, which it does only with nothing in flight.
+    unsafe slot.pointee.operation.session = UnsafeRawPointer(block)
+      .assumingMemoryBound(to: SessionParameters.self)
+    unsafe slot.pointee.operation.sessionIndex = UInt32(truncatingIfNeeded: identifier)
+    unsafe slot.pointee.operation.sessionGeneration = UInt32(truncatingIfNeeded: identifier >> 32)
+    unsafe slot.pointee.row = block.pointee.row
+    unsafe slot.pointee.engine = block.pointee.parameters.engineIndex
+    unsafe slot.pointee.hasRow = true
+    return .ok
+  }
+
+  /// Makes the parameters of a stateless request in the slot, with the keys that come next in the chain.
+  @_noAllocation @_noLocks
+  mutating func useRequest(
+    _ request: SessionRequest, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> VirtioCryptoStatus {
+    do throws(Refusal) {
+      unsafe slot.pointee.transient = try request.resolve(table)
+    } catch {
+      switch error {
+      case .unsupported: return .notsupp
+      case .invalidSession: return .invsess
+      case .error, .tableFull: return .err
+      }
+    }
+    // Resolving has bounded both lengths by what the algorithms take, so that the key area has room.
+    let cipherKeyCount = Int(request.cipherKeyByteCount)
+    let authKeyCount = Int(request.authKeyByteCount)
+    let keys = unsafe slots.keyArea(of: slot)
+    unsafe slot.pointee.isTransient = true
+    unsafe slot.pointee.transient.cipherKeyByteCount = request.cipherKeyByteCount
+    unsafe slot.pointee.transient.authKeyByteCount = request.authKeyByteCount
+    unsafe slot.pointee.transient.cipherKey = UnsafePointer(keys)
+    unsafe slot.pointee.transient.authKey = UnsafePointer(keys + cipherKeyCount)
+    let count = cipherKeyCount &+ authKeyCount
+    // SAFETY: 256 + 512 bytes hold the longest keys that `resolve` lets pass.
+    guard unsafe try chain.copyReadable(
+      into: UnsafeMutableRawPointer(keys), byteCount: count, &memory) == count
+    else { return .err }
+    unsafe slot.pointee.operation.session = UnsafePointer(SlotTable.transientParameters(of: slot))
+    unsafe slot.pointee.operation.sessionIndex = CryptoOperation.transientSession
+    unsafe slot.pointee.row = StatisticsRow(slot.pointee.transient).index
+    unsafe slot.pointee.engine = slot.pointee.transient.engineIndex
+    unsafe slot.pointee.hasRow = true
+    return .ok
+  }
+}

@@ -1,0 +1,155 @@
+import CRingShims
+public import LinuxSystem
+import CryptoTypes
+public import GuestMemory
+public import VirtQueue
+import VirtioSpec
+
+/// What became of a chain when it was read.
+public enum RequestDisposition {
+  /// The slot's operation is ready for an engine.
+  case ready
+  /// The request is answered; this many bytes were written (0: it had no room for a status).
+  case answered(writtenByteCount: UInt32)
+}
+
+/// One worker's reading and answering of data requests: from a descriptor chain to an operation, and from an outcome
+/// to status and used length.
+///
+/// The order is fixed: copy the header, find the session, check every length against the others and `max_size`, then
+/// translate. Whatever the guest changes afterwards can spoil its own result, and nothing else.
+@safe
+public struct RequestProcessor: ~Copyable {
+  let layout: RequestLayout
+  let sessions: SessionView
+  let table: AlgorithmTable
+  let header: DataHeader
+  var bounces: BouncePool
+  var inputSpans: SpanList
+  var outputSpans: SpanList
+  public var slots: SlotTable
+
+  /// - Parameters:
+  ///   - slotCount: requests that may be in flight at once.
+  ///   - sessions: valid while the processor lives.
+  public init(
+    layout: RequestLayout, sessions: SessionView, table: AlgorithmTable, slotCount: Int
+  ) throws(SystemError) {
+    let most = Int(layout.maximumRequestByteCount)
+    // Everything that can fail comes before the first property is set.
+    let bounces = try BouncePool(
+      inputByteCount: most, outputByteCount: most + Self.destinationSlack + 65536)
+    let inputSpans = try SpanList()
+    let outputSpans = try SpanList()
+    self.bounces = bounces
+    self.inputSpans = inputSpans
+    self.outputSpans = outputSpans
+    self.layout = layout
+    self.sessions = sessions
+    self.table = table
+    header = DataHeader()
+    slots = SlotTable(capacity: slotCount)
+  }
+
+  /// The destination may be longer than `max_size` by a tag or a digest.
+  static var destinationSlack: Int { @_noAllocation @_noLocks get { 64 } }
+
+  /// Whether another chain can be read: a slot and a bounce buffer are free.
+  public var canBegin: Bool {
+    @_noAllocation @_noLocks get { slots.freeCount > 0 && !bounces.isEmpty }
+  }
+
+  /// Reads a request into a slot.
+  ///
+  /// - Throws: what is wrong with the ring itself; the queue has to stop.
+  @_noAllocation @_noLocks
+  public mutating func begin(
+    _ chain: inout DescriptorChain, memory: inout MemoryView,
+    slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> RequestDisposition {
+    unsafe slot.pointee.head = chain.head
+    unsafe slot.pointee.hasRow = false
+    unsafe slot.pointee.isTransient = false
+    unsafe slot.pointee.bounce = -1
+    unsafe slot.pointee.isOutputBounced = false
+    unsafe slot.pointee.outputByteCount = 0
+    let status = unsafe try read(&chain, &memory, slot)
+    let written = UInt64(unsafe slot.pointee.outputByteCount)
+    guard let statusByte = unsafe try chain.lastWritableByte(&memory) else {
+      unsafe abandon(slot)
+      return .answered(writtenByteCount: 0)
+    }
+    unsafe slot.pointee.statusByte = statusByte
+    if status == .ok {
+      if chain.writableByteCount > written { return .ready }
+      // Destination and status would share a byte.
+      unsafe refuse(slot, .err)
+    } else {
+      unsafe refuse(slot, status)
+    }
+    return .answered(writtenByteCount: 1)
+  }
+
+  /// Answers a request whose operation is finished; the used length.
+  ///
+  /// The slot is left to the caller, to count it and then to release it.
+  @_noAllocation @_noLocks
+  public mutating func finish(_ slot: UnsafeMutablePointer<RequestSlot>) -> UInt32 {
+    let outcome = unsafe slot.pointee.operation.outcome
+    if outcome == .ok, unsafe slot.pointee.isOutputBounced {
+      bounces.scatter(unsafe slot.pointee.bounce)
+    }
+    // SAFETY: the status byte was translated when the chain was read; the mapping outlives the worker.
+    let status = VirtioCryptoStatus(outcome).rawValue
+    unsafe slot.pointee.status = status
+    unsafe cring_store8(slot.pointee.statusByte, status)
+    let written: UInt32 = outcome == .ok ? unsafe slot.pointee.outputByteCount &+ 1 : 1
+    unsafe abandon(slot)
+    return written
+  }
+
+  @_noAllocation @_noLocks
+  private mutating func refuse(
+    _ slot: UnsafeMutablePointer<RequestSlot>, _ status: VirtioCryptoStatus
+  ) {
+    unsafe slot.pointee.status = status.rawValue
+    unsafe cring_store8(slot.pointee.statusByte, status.rawValue)
+    unsafe abandon(slot)
+  }
+
+  /// Gives back what the slot holds: its bounce buffer, and the keys of a stateless request.
+  @_noAllocation @_noLocks
+  private mutating func abandon(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    if unsafe slot.pointee.bounce >= 0 {
+      bounces.release(unsafe slot.pointee.bounce)
+      unsafe slot.pointee.bounce = -1
+    }
+    if unsafe slot.pointee.isTransient {
+      let keyBytes = unsafe Int(
+        slot.pointee.transient.cipherKeyByteCount &+ slot.pointee.transient.authKeyByteCount)
+      unsafe cring_wipe(slots.keyArea(of: slot), keyBytes)
+    }
+  }
+
+  /// Reads header, session and lengths; `.ok` when the operation is ready.
+  @_noAllocation @_noLocks
+  private mutating func read(
+    _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> VirtioCryptoStatus {
+    let headerCount = VirtioCryptoWire.dataHeaderByteCount
+    // SAFETY: the header's buffer has room for header and any fixed part.
+    guard unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
+      == headerCount
+    else { return .err }
+    switch header.opcode {
+    case 0x000: return unsafe try readSymmetric(&chain, &memory, slot, .encrypt)
+    case 0x001: return unsafe try readSymmetric(&chain, &memory, slot, .decrypt)
+    case 0x100: return unsafe try readHash(&chain, &memory, slot)
+    case 0x200: return unsafe try readMAC(&chain, &memory, slot)
+    case 0x300: return unsafe try readAEAD(&chain, &memory, slot, .encrypt)
+    case 0x301: return unsafe try readAEAD(&chain, &memory, slot, .decrypt)
+    default: return .notsupp
+    }
+  }
+}

@@ -1,0 +1,125 @@
+public import CryptoTypes
+import VirtioSpec
+
+/// A data request between its descriptor chain and its used entry.
+///
+/// Lives at a stable address in the worker's slot table while an engine works on it.
+@safe
+@frozen
+public struct RequestSlot {
+  /// What the engine sees. First, so that an operation's address is its slot's.
+  public var operation: CryptoOperation
+  /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area.
+  var transient: SessionParameters
+  var isTransient = false
+  /// Head of the descriptor chain, for the used entry.
+  public var head: UInt16 = 0
+  /// Row of the statistics; valid once a session is known.
+  public var row: UInt16 = 0
+  public var hasRow = false
+  /// The virtio-crypto status that was given.
+  public var status: UInt8 = 0
+  /// Engine that serves it, for the statistics.
+  public var engine: UInt8 = 0
+  /// The half of the worker's grace period that it was submitted in.
+  public var epoch: UInt8 = 0
+  /// Index of its bounce buffer, or -1.
+  var bounce: Int16 = -1
+  /// The result lies in the bounce buffer and has to be scattered.
+  var isOutputBounced = false
+  /// Bytes that success writes to the device-writable part, without the status byte.
+  var outputByteCount: UInt32 = 0
+  /// Where the status goes: the last writable byte of the chain.
+  var statusByte: UnsafeMutablePointer<UInt8>
+  /// When its batch was taken, in ticks.
+  public var startTicks: UInt64 = 0
+  /// Next free slot; the slot table's.
+  public var nextFree: Int32 = -1
+
+  init(placeholder: UnsafeMutablePointer<UInt8>, parameters: UnsafePointer<SessionParameters>) {
+    unsafe operation = CryptoOperation(session: parameters, placeholder: placeholder)
+    transient = SessionParameters()
+    unsafe statusByte = placeholder
+  }
+}
+
+/// A worker's request slots: as many as may be in flight at once, with room for the keys of stateless requests.
+@safe
+public struct SlotTable: ~Copyable {
+  /// Longest cipher key (ARC4) and longest authentication key that a stateless request can carry.
+  static var keyAreaByteCount: Int {
+    @_noAllocation @_noLocks get { 256 + MACAlgorithm.maximumKeyByteCount }
+  }
+
+  public let capacity: Int
+  private let slots: UnsafeMutablePointer<RequestSlot>
+  private let keyAreas: UnsafeMutablePointer<UInt8>
+  private var firstFree: Int32 = 0
+  public private(set) var freeCount: Int
+
+  public init(capacity: Int) {
+    self.capacity = capacity
+    freeCount = capacity
+    unsafe slots = .allocate(capacity: capacity)
+    unsafe keyAreas = .allocate(capacity: capacity * Self.keyAreaByteCount)
+    unsafe keyAreas.initialize(repeating: 0, count: capacity * Self.keyAreaByteCount)
+    for index in 0..<capacity {
+      // SAFETY: index < capacity. The placeholder is never dereferenced: lengths are 0 until a request is parsed.
+      let slot = unsafe slots + index
+      unsafe slot.initialize(
+        to: RequestSlot(
+          placeholder: keyAreas,
+          parameters: UnsafeRawPointer(slot).assumingMemoryBound(to: SessionParameters.self)))
+      unsafe slot.pointee.nextFree = index + 1 < capacity ? Int32(index + 1) : -1
+    }
+  }
+
+  deinit {
+    unsafe slots.deallocate()
+    unsafe keyAreas.deallocate()
+  }
+
+  /// Takes a free slot; nil when all are in flight.
+  @_noAllocation @_noLocks
+  public mutating func take() -> UnsafeMutablePointer<RequestSlot>? {
+    guard firstFree >= 0 else { return nil }
+    // SAFETY: the free list holds indices below the capacity only.
+    let slot = unsafe slots + Int(firstFree)
+    unsafe firstFree = slot.pointee.nextFree
+    freeCount &-= 1
+    return unsafe slot
+  }
+
+  /// Gives a slot back.
+  @_noAllocation @_noLocks
+  public mutating func release(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    // SAFETY: the slot came from `take`.
+    unsafe slot.pointee.nextFree = firstFree
+    firstFree = unsafe Int32(truncatingIfNeeded: slot - slots)
+    freeCount &+= 1
+  }
+
+  /// The room for a slot's keys: `keyAreaByteCount` bytes.
+  @_noAllocation @_noLocks
+  func keyArea(of slot: UnsafeMutablePointer<RequestSlot>) -> UnsafeMutablePointer<UInt8> {
+    unsafe keyAreas + (slot - slots) &* Self.keyAreaByteCount
+  }
+
+  /// Where the parameters of a slot's stateless request are.
+  @_noAllocation @_noLocks
+  static func transientParameters(
+    of slot: UnsafeMutablePointer<RequestSlot>
+  ) -> UnsafeMutablePointer<SessionParameters> {
+    // SAFETY: the address of a stored property of a struct in memory that the slot table owns.
+    unsafe withUnsafeMutablePointer(to: &slot.pointee.transient) { unsafe $0 }
+  }
+
+  /// The slot of an operation that an engine gives back.
+  @_noAllocation @_noLocks
+  public static func slot(
+    of operation: UnsafeMutablePointer<CryptoOperation>
+  ) -> UnsafeMutablePointer<RequestSlot> {
+    // SAFETY: every operation that an engine sees is the first field of a slot.
+    unsafe UnsafeMutableRawPointer(operation).assumingMemoryBound(to: RequestSlot.self)
+  }
+}

@@ -1,1 +1,0 @@
-// IOUring: placeholder until its files land.

@@ -1,1 +1,0 @@
-// QueueWorkers: placeholder until its files land.

@@ -1,0 +1,80 @@
+import Dispatch
+import LinuxSystem
+import Synchronization
+
+/// A running worker, as its control side holds it: a thread, and the words shared with it.
+///
+/// Starting waits until the worker has what it needs; stopping waits until nothing of its ring is in flight.
+public final class QueueWorker: Sendable {
+  /// What the worker tells its control side while it starts and when it ends.
+  public struct Context: Sendable {
+    public let shared: WorkerShared
+    fileprivate let report: StartReport
+
+    /// Everything is in place: the worker serves from now on.
+    public func started() { report.finish(nil) }
+    /// The worker cannot run, in a sentence; its body returns at once.
+    public func failed(_ reason: String) { report.finish(reason) }
+  }
+
+  /// The outcome of starting, handed over once.
+  fileprivate final class StartReport: Sendable {
+    private let ready = DispatchSemaphore(value: 0)
+    private let reason = Mutex<String?>(nil)
+
+    func finish(_ reason: String?) {
+      self.reason.withLock { $0 = reason }
+      ready.signal()
+    }
+
+    func wait() -> String? {
+      ready.wait()
+      return reason.withLock { $0 }
+    }
+  }
+
+  private let thread: PinnedThread
+  private let shared: WorkerShared
+
+  /// Starts a thread that runs `body`, and waits for it to call `started` or `failed`, which it must.
+  ///
+  /// - Parameters:
+  ///   - name: the thread's name, at most 15 bytes.
+  ///   - cpu: the CPU to pin it to, or nil.
+  public init(
+    name: String, cpu: Int?, body: @escaping @Sendable (Context) -> Void
+  ) throws(WorkerStartError) {
+    let report = StartReport()
+    do {
+      let shared = try WorkerShared()
+      self.shared = shared
+      let context = Context(shared: shared, report: report)
+      thread = try PinnedThread(name: name, cpu: cpu) { body(context) }
+    } catch { throw WorkerStartError(description: "starting a worker: \(error)") }
+    if let reason = report.wait() {
+      thread.join()
+      throw WorkerStartError(description: reason)
+    }
+  }
+
+  /// Whether the pinning that was asked for was refused; the worker runs all the same.
+  public var pinningFailure: String? { thread.pinningFailure }
+
+  /// The ring's fault, if it has stopped the queue.
+  public var fault: String? { shared.fault }
+
+  /// Ends the worker once what it has taken is finished; the next available index.
+  public func stop() -> UInt16 {
+    shared.requestStop()
+    thread.join()
+    return shared.nextAvailable
+  }
+
+  /// Interrupts a sleeping worker, so that it looks at the log of retired sessions.
+  public func wake() { shared.wake() }
+}
+
+/// Why a worker could not be started.
+public struct WorkerStartError: Error, CustomStringConvertible, Sendable {
+  public var description: String
+}

@@ -1,0 +1,122 @@
+import CRingShims
+public import Counters
+import IOUring
+public import LinuxSystem
+
+/// A worker's io_uring and the eventfds around it: kicks in, calls out, wake-ups from the control side.
+///
+/// Kick and wake eventfds are polled multishot and never read: each write to one raises a completion, whatever its
+/// count. Calls are eight-byte writes that go out with the next submission, so that in the usual case a batch's call
+/// and the wait for the next kick are one system call.
+@safe
+public struct WorkerEvents: ~Copyable {
+  private enum Kind {
+    static var kick: UInt8 { @_noAllocation @_noLocks get { 1 } }
+    static var wake: UInt8 { @_noAllocation @_noLocks get { 2 } }
+    static var call: UInt8 { @_noAllocation @_noLocks get { 3 } }
+    static var attention: UInt8 { @_noAllocation @_noLocks get { 4 } }
+  }
+
+  private var ring: IOUring
+  private let kick: Int32
+  private let wake: Int32
+  private let call: Int32
+  private let attention: Int32
+  private let stop: UnsafePointer<UInt64>
+  /// The eight bytes that a call writes; they must stay in place while the write is in flight.
+  private let one: UnsafeMutablePointer<UInt64>
+  private var needsSubmit = false
+  private var kickIsArmed = false
+  private var wakeIsArmed = false
+
+  /// - Parameters:
+  ///   - kick: the driver's eventfd, or -1 where the front-end gave none: then the worker must poll.
+  ///   - call: the eventfd that interrupts the guest, or -1.
+  ///   - attention: the eventfd that makes the control side look.
+  ///   - stop: becomes 1 when the worker has to end.
+  ///
+  /// Descriptors and `stop` belong to the caller and must outlive the value. Call it on the worker's own thread.
+  public init(
+    kick: Int32, call: Int32, wake: Int32, attention: Int32, stop: UnsafePointer<UInt64>
+  ) throws(SystemError) {
+    let ring = try IOUring(entries: 64)
+    self.ring = ring
+    self.kick = kick
+    self.call = call
+    self.attention = attention
+    self.wake = wake
+    unsafe self.stop = stop
+    unsafe one = .allocate(capacity: 1)
+    unsafe one.initialize(to: 1)
+  }
+
+  deinit { unsafe one.deallocate() }
+
+  public var stopRequested: Bool {
+    @_noAllocation @_noLocks get { unsafe cring_load64_acquire(stop) != 0 }
+  }
+
+  /// Queues a call to the guest; it leaves with the next `flush` or `wait`.
+  @_noAllocation @_noLocks
+  public mutating func signalCall() {
+    if call >= 0 { signal(call, Kind.call) }
+  }
+
+  /// Queues a signal to the control side, likewise.
+  @_noAllocation @_noLocks
+  public mutating func signalAttention() { signal(attention, Kind.attention) }
+
+  @_noAllocation @_noLocks
+  private mutating func signal(_ descriptor: Int32, _ kind: UInt8) {
+    // SAFETY: `one` lives as long as the ring.
+    if unsafe !ring.write8(fd: descriptor, from: one, userData: UserData(kind: kind, index: 0)) {
+      // The submission queue is full: hand it over and try again.
+      ring.submit()
+      _ = unsafe ring.write8(
+        fd: descriptor, from: one, userData: UserData(kind: kind, index: 0))
+    }
+    needsSubmit = true
+  }
+
+  /// Submits what is queued, without waiting.
+  @_noAllocation @_noLocks
+  public mutating func flush() {
+    guard needsSubmit else { return }
+    needsSubmit = false
+    ring.submit()
+  }
+
+  /// Submits what is queued and sleeps until a kick, a wake-up or another completion.
+  @_noAllocation @_noLocks
+  public mutating func wait(_ counters: CounterBlock) {
+    arm()
+    needsSubmit = false
+    ring.submitAndWait()
+    reap(counters)
+  }
+
+  /// Takes in completions that are there already.
+  @_noAllocation @_noLocks
+  public mutating func reap(_ counters: CounterBlock) {
+    while let completion = ring.nextCompletion() {
+      switch completion.userData.kind {
+      case Kind.kick:
+        counters.add(.kicks, 1)
+        if !completion.hasMore { kickIsArmed = false }
+      case Kind.wake:
+        if !completion.hasMore { wakeIsArmed = false }
+      default: break
+      }
+    }
+  }
+
+  @_noAllocation @_noLocks
+  private mutating func arm() {
+    if !kickIsArmed, kick >= 0 {
+      kickIsArmed = ring.pollMultishot(fd: kick, userData: UserData(kind: Kind.kick, index: 0))
+    }
+    if !wakeIsArmed {
+      wakeIsArmed = ring.pollMultishot(fd: wake, userData: UserData(kind: Kind.wake, index: 0))
+    }
+  }
+}

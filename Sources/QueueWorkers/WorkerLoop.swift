@@ -1,0 +1,281 @@
+public import CLinuxShims
+public import CRingShims
+public import Counters
+public import CryptoDevice
+public import CryptoTypes
+public import GuestMemory
+import IOUring
+public import VirtQueue
+
+/// One data queue's life on its own thread: wait for a kick, drain, publish, arm.
+///
+/// Everything it touches on the way is its own: ring, lane, slots, counters. In steady state a turn does not allocate,
+/// retain, lock or log, and its only system calls are the io_uring's. It is generic over the lane so that the wiring
+/// settles at compile time which engines there are; the specialised `run` is checked by the compiler there.
+@safe
+public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
+  /// Requests taken from the ring before their results are published.
+  @inlinable public static var batchCapacity: Int { 64 }
+
+  @usableFromInline var queue: SplitQueue
+  @usableFromInline var memory: MemoryView
+  @usableFromInline var processor: RequestProcessor
+  @usableFromInline var lane: Lane
+  @usableFromInline var retirements: RetirementLog.Reader
+  @usableFromInline var events: WorkerEvents
+  @usableFromInline let counters: CounterBlock
+  /// Operations ready for the lane.
+  @usableFromInline let batch: UnsafeMutablePointer<UnsafeMutablePointer<CryptoOperation>>
+  @usableFromInline var batchCount = 0
+  @usableFromInline let pollMode: PollMode
+  @usableFromInline let spinTicks: UInt64
+  // Operations in flight in a lane, by the half of the grace period that they were submitted in: a retired session's
+  // keys go when all operations that could have seen it are back.
+  @usableFromInline var inFlightByEpoch: (Int, Int) = (0, 0)
+  @usableFromInline var epoch: UInt8 = 0
+  @usableFromInline var isRetiring = false
+  @usableFromInline var retireLimit: UInt64 = 0
+  /// Used entries written and not yet published.
+  @usableFromInline var unpublishedCount = 0
+
+  public init(
+    queue: consuming SplitQueue, memory: MemoryView, processor: consuming RequestProcessor,
+    lane: consuming Lane, retirements: RetirementLog.Reader, events: consuming WorkerEvents,
+    counters: CounterBlock, settings: WorkerSettings, ticksPerMicrosecond: Double
+  ) {
+    self.queue = queue
+    self.memory = memory
+    self.processor = processor
+    self.lane = lane
+    self.retirements = retirements
+    self.events = events
+    self.counters = counters
+    unsafe batch = .allocate(capacity: Self.batchCapacity)
+    pollMode = settings.pollMode
+    spinTicks = UInt64(Double(settings.spinMicroseconds) * ticksPerMicrosecond)
+  }
+
+  deinit { unsafe batch.deallocate() }
+
+  /// Where the queue goes on when it is started again.
+  public var nextAvailable: UInt16 { queue.nextAvailable }
+
+  /// Serves the queue until a stop is requested, then finishes what is in flight.
+  ///
+  /// - Throws: the fault of the ring; what was taken before is finished and published.
+  @inlinable
+  public mutating func run() throws(QueueError) {
+    do throws(QueueError) {
+      try serve()
+    } catch {
+      finishInFlight()
+      throw error
+    }
+    finishInFlight()
+  }
+
+  @inlinable
+  mutating func serve() throws(QueueError) {
+    var lastWork = clinux_ticks()
+    // The driver may have filled the ring before the queue was started here.
+    queue.suppressKicks()
+    while !events.stopRequested {
+      forgetRetired()
+      if try drain() {
+        lastWork = clinux_ticks()
+        continue
+      }
+      events.flush()
+      if shouldSpin(since: lastWork) {
+        counters.add(.spins, 1)
+        events.reap(counters)
+        cring_pause()
+        continue
+      }
+      try sleep()
+      lastWork = clinux_ticks()
+    }
+  }
+
+  @inlinable
+  func shouldSpin(since lastWork: UInt64) -> Bool {
+    switch pollMode {
+    case .always: true
+    case .event: false
+    case .adaptive: clinux_ticks() &- lastWork < spinTicks
+    }
+  }
+
+  /// Arms the kick, looks again, and sleeps until something happens.
+  @inlinable
+  mutating func sleep() throws(QueueError) {
+    if try queue.armKicks() {
+      queue.suppressKicks()
+      return
+    }
+    counters.add(.sleeps, 1)
+    events.wait(counters)
+    queue.suppressKicks()
+  }
+
+  /// Takes a batch, runs it and publishes what is done; false if there was nothing to do.
+  @inlinable
+  mutating func drain() throws(QueueError) -> Bool {
+    let available = try queue.availableCount()
+    let startTicks = clinux_ticks()
+    var taken = 0
+    batchCount = 0
+    do throws(QueueError) {
+      while taken < available, taken < Self.batchCapacity, processor.canBegin {
+        try takeOne(startTicks)
+        taken &+= 1
+      }
+    } catch {
+      // What came before the bad chain is answered.
+      submitBatch()
+      publish()
+      throw error
+    }
+    submitBatch()
+    if taken == available { lane.flush() }
+    let completed = collect()
+    if taken > 0 { counters.recordBatch(size: taken) }
+    publish()
+    return taken > 0 || completed
+  }
+
+  @inlinable
+  mutating func takeOne(_ startTicks: UInt64) throws(QueueError) {
+    guard let slot = unsafe processor.slots.take() else { return }
+    do throws(QueueError) {
+      var chain = try queue.takeChain(&memory)
+      unsafe slot.pointee.startTicks = startTicks
+      switch unsafe try processor.begin(&chain, memory: &memory, slot: slot) {
+      case .ready:
+        // SAFETY: batchCount < batchCapacity, the caller's bound; the operation is the slot's first field.
+        unsafe batch[batchCount] = UnsafeMutableRawPointer(slot)
+          .assumingMemoryBound(to: CryptoOperation.self)
+        batchCount &+= 1
+      case .answered(let written):
+        unsafe countRefused(unsafe slot, written)
+        queue.complete(head: unsafe slot.pointee.head, writtenByteCount: written)
+        unpublishedCount &+= 1
+        unsafe processor.slots.release(slot)
+      }
+    } catch {
+      unsafe processor.slots.release(slot)
+      throw error
+    }
+  }
+
+  /// Gives the batch to the lane, and completes what is done at once.
+  @inlinable
+  mutating func submitBatch() {
+    guard batchCount > 0 else { return }
+    // SAFETY: the first batchCount entries were written by `takeOne`.
+    unsafe lane.submit(UnsafeMutableBufferPointer(start: batch, count: batchCount))
+    for index in 0..<batchCount {
+      let operation = unsafe batch[index]
+      let slot = unsafe SlotTable.slot(of: operation)
+      if unsafe operation.pointee.disposition == .done {
+        unsafe complete(slot)
+      } else {
+        unsafe slot.pointee.epoch = epoch
+        adjustInFlight(epoch, by: 1)
+      }
+    }
+    batchCount = 0
+  }
+
+  /// Completes what the lane has finished since; whether there was any.
+  @inlinable
+  mutating func collect() -> Bool {
+    var any = false
+    while let operation = unsafe lane.nextCompletion() {
+      let slot = unsafe SlotTable.slot(of: operation)
+      adjustInFlight(unsafe slot.pointee.epoch, by: -1)
+      unsafe complete(slot)
+      any = true
+    }
+    return any
+  }
+
+  @inlinable
+  mutating func adjustInFlight(_ epoch: UInt8, by amount: Int) {
+    if epoch == 0 { inFlightByEpoch.0 &+= amount } else { inFlightByEpoch.1 &+= amount }
+    counters.setGauge(.inFlight, UInt64(inFlightByEpoch.0 &+ inFlightByEpoch.1))
+  }
+
+  @inlinable
+  mutating func complete(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    let written = unsafe processor.finish(slot)
+    let byteCount = unsafe slot.pointee.operation.sourceByteCount
+    counters.add(.requests, 1)
+    counters.add(.bytes, UInt64(byteCount))
+    counters.record(
+      row: unsafe slot.pointee.row, engine: unsafe slot.pointee.engine,
+      byteCount: UInt64(byteCount), statusCode: unsafe slot.pointee.status,
+      ticks: clinux_ticks() &- (unsafe slot.pointee.startTicks))
+    queue.complete(head: unsafe slot.pointee.head, writtenByteCount: written)
+    unpublishedCount &+= 1
+    unsafe processor.slots.release(slot)
+  }
+
+  /// Publishes the batch's used entries once, and calls the driver if it wants to be.
+  @inlinable
+  mutating func publish() {
+    guard unpublishedCount > 0 else { return }
+    unpublishedCount = 0
+    if queue.publish() {
+      events.signalCall()
+      counters.add(.callsSent, 1)
+    } else {
+      counters.add(.callsSuppressed, 1)
+    }
+  }
+
+  /// Counts a request that was answered without an engine.
+  @inlinable
+  func countRefused(_ slot: UnsafeMutablePointer<RequestSlot>, _ written: UInt32) {
+    counters.add(.requests, 1)
+    if written == 0 {
+      counters.add(.requestsWithoutStatus, 1)
+    } else if unsafe slot.pointee.hasRow {
+      unsafe counters.record(
+        row: slot.pointee.row, engine: slot.pointee.engine, byteCount: 0,
+        statusCode: slot.pointee.status, ticks: clinux_ticks() &- slot.pointee.startTicks)
+    } else {
+      counters.add(.requestsRefused, 1)
+    }
+  }
+
+  /// Waits for the lane to give back what it has, and publishes it.
+  @inlinable
+  mutating func finishInFlight() {
+    while lane.inFlightCount > 0 {
+      lane.flush()
+      if !collect() { cring_pause() }
+    }
+    publish()
+    events.flush()
+  }
+
+  /// Lets go of sessions that were destroyed, once no operation that could have seen them is in flight.
+  ///
+  /// Operations belong to one of two epochs. Seeing news in the log starts the other epoch; when the old one has run
+  /// dry, everything that the log held at that moment can be forgotten.
+  @inlinable
+  mutating func forgetRetired() {
+    if !isRetiring {
+      guard retirements.hasNews else { return }
+      retireLimit = retirements.end
+      isRetiring = true
+      epoch ^= 1
+    }
+    guard (epoch == 0 ? inFlightByEpoch.1 : inFlightByEpoch.0) == 0 else { return }
+    while let index = retirements.nextIndex(before: retireLimit) { lane.forget(sessionIndex: index) }
+    retirements.acknowledge()
+    isRetiring = false
+    events.signalAttention()
+  }
+}

@@ -1,0 +1,64 @@
+import CRingShims
+public import LinuxSystem
+import Synchronization
+
+/// The few words that a worker and its control side share, each written by one of them.
+@safe
+public final class WorkerShared: @unchecked Sendable {
+  /// One cache line each, so that the control side's words do not bounce the worker's.
+  private static let lineWords = 8
+  private static let stopWord = 0
+  private static let nextAvailableWord = lineWords
+
+  private let words: UnsafeMutablePointer<UInt64>
+  private let ringFault = Mutex<String?>(nil)
+  /// Signalled to interrupt a sleeping worker.
+  public let wakeDescriptor: EventFD
+
+  public init() throws(SystemError) {
+    wakeDescriptor = try EventFD()
+    unsafe words = .allocate(capacity: Self.lineWords * 2)
+    unsafe words.initialize(repeating: 0, count: Self.lineWords * 2)
+  }
+
+  deinit { unsafe words.deallocate() }
+
+  private func load(_ word: Int) -> UInt64 {
+    // SAFETY: `word` is one of the constants above; the words live as long as this object.
+    unsafe cring_load64_acquire(words + word)
+  }
+
+  private func store(_ word: Int, _ value: UInt64) {
+    unsafe cring_store64_release(words + word, value)
+  }
+
+  // MARK: - Control side
+
+  /// Asks the worker to finish what it has and end.
+  public func requestStop() {
+    store(Self.stopWord, 1)
+    wake()
+  }
+
+  /// Interrupts the worker's sleep.
+  public func wake() { wakeDescriptor.signal() }
+
+  /// The ring's fault, if it stopped the queue.
+  public var fault: String? { ringFault.withLock { $0 } }
+
+  /// Where the queue goes on; valid when the worker has ended.
+  public var nextAvailable: UInt16 { UInt16(truncatingIfNeeded: load(Self.nextAvailableWord)) }
+
+  // MARK: - Worker
+
+  /// A pointer to the stop word, for the worker's loop to look at without touching a reference count.
+  public var stopPointer: UnsafePointer<UInt64> { unsafe UnsafePointer(words + Self.stopWord) }
+
+  /// The ring is corrupt: the queue has stopped.
+  public func reportFault(_ fault: String) { ringFault.withLock { $0 = fault } }
+
+  /// The worker ends; where the queue goes on.
+  public func reportEnd(nextAvailable: UInt16) {
+    store(Self.nextAvailableWord, UInt64(nextAvailable))
+  }
+}

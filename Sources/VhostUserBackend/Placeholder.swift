@@ -1,1 +1,0 @@
-// VhostUserBackend: placeholder until its files land.

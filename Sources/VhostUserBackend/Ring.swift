@@ -1,0 +1,41 @@
+internal import LinuxSystem
+internal import VhostUserProtocol
+
+/// What a front-end has said about one ring; the ring itself belongs to the device while it runs.
+final class Ring {
+  let index: Int
+  /// 0 until `SET_VRING_NUM`.
+  var size: UInt16 = 0
+  var address: VringAddress?
+  var base: UInt32 = 0
+  /// `SET_VRING_KICK` came, with a descriptor or with the word that none comes.
+  var hasKick = false
+  var kick: FileDescriptor?
+  var call: FileDescriptor?
+  var error: FileDescriptor?
+  /// What `SET_VRING_ENABLE` said last, if it ever spoke of this ring.
+  var enable: Bool?
+  var isRunning = false
+
+  init(index: Int) { self.index = index }
+
+  /// Whether all is there that a start needs, apart from memory.
+  var isComplete: Bool { size != 0 && address != nil && hasKick }
+
+  /// Back to where `GET_VRING_BASE` leaves a ring: waiting for the next kick descriptor.
+  func forgetKick() {
+    hasKick = false
+    kick = nil
+  }
+
+  /// Back to how a connection finds the ring.
+  func forgetAll() {
+    forgetKick()
+    call = nil
+    error = nil
+    size = 0
+    address = nil
+    base = 0
+    enable = nil
+  }
+}

@@ -1,1 +1,0 @@
-// VhostUserProtocol: placeholder until its files land.
