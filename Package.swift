@@ -108,13 +108,14 @@ let package = Package(
         "EngineOpenSSL", "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
         "VhostUserProtocol", "VirtioSpec", arguments, logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: ours),
     .executableTarget(
       name: "VhostCryptoTool",
       dependencies: [
         "VhostUserFrontend", "Capabilities", "CryptoTypes", "EngineOpenSSL", "StatsEndpoint",
-        "LinuxSystem", "VirtioSpec", "VhostUserProtocol", arguments,
+        "LinuxSystem", "VirtioSpec", "VhostUserProtocol", "CryptoDevice", arguments,
         .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],

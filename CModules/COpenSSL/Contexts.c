@@ -33,14 +33,13 @@ bool copenssl_ccm_rekey(
 void copenssl_cipher_free(EVP_CIPHER_CTX *context) { EVP_CIPHER_CTX_free(context); }
 
 EVP_MAC_CTX *copenssl_mac_new(
-    EVP_MAC *mac, bool is_hmac, const char *algorithm, const char *properties,
+    EVP_MAC *mac, const char *cipher, const char *properties,
     const uint8_t *key, size_t key_count) {
   EVP_MAC_CTX *context = EVP_MAC_CTX_new(mac);
   if (context == NULL) return NULL;
   OSSL_PARAM params[3];
   OSSL_PARAM *next = params;
-  *next++ = OSSL_PARAM_construct_utf8_string(
-      is_hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER, (char *)algorithm, 0);
+  *next++ = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, (char *)cipher, 0);
   if (properties != NULL) {
     *next++ = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_PROPERTIES, (char *)properties, 0);
   }
@@ -57,3 +56,34 @@ bool copenssl_mac_rekey(EVP_MAC_CTX *context, const uint8_t *key, size_t key_cou
 }
 
 void copenssl_mac_free(EVP_MAC_CTX *context) { EVP_MAC_CTX_free(context); }
+
+EVP_MD_CTX *copenssl_digest_new(void) { return EVP_MD_CTX_new(); }
+
+void copenssl_digest_reset(EVP_MD_CTX *context) {
+  if (context != NULL) EVP_MD_CTX_reset(context);
+}
+
+void copenssl_digest_free(EVP_MD_CTX *context) { EVP_MD_CTX_free(context); }
+
+bool copenssl_hmac_key(
+    EVP_MD_CTX *inner, EVP_MD_CTX *outer, const EVP_MD *digest, const uint8_t *key,
+    size_t key_count) {
+  uint8_t pad[128] = {0};  // the longest block, that of SHA-512
+  int block = EVP_MD_get_block_size(digest);
+  if (block <= 0 || block > (int)sizeof(pad)) return false;
+  bool is_done = true;
+  if (key_count > (size_t)block) {
+    is_done = EVP_DigestInit_ex2(inner, digest, NULL) && EVP_DigestUpdate(inner, key, key_count)
+        && EVP_DigestFinal_ex(inner, pad, NULL);
+  } else {
+    memcpy(pad, key, key_count);
+  }
+  for (int i = 0; i < block; i++) pad[i] ^= 0x36;
+  is_done = is_done && EVP_DigestInit_ex2(inner, digest, NULL)
+      && EVP_DigestUpdate(inner, pad, (size_t)block);
+  for (int i = 0; i < block; i++) pad[i] ^= 0x36 ^ 0x5c;
+  is_done = is_done && EVP_DigestInit_ex2(outer, digest, NULL)
+      && EVP_DigestUpdate(outer, pad, (size_t)block);
+  OPENSSL_cleanse(pad, sizeof(pad));
+  return is_done;
+}

@@ -19,6 +19,15 @@ public final class SessionCounters: Sendable {
   /// Counts a creation that was refused.
   public func recordRefused() { state.withLock { $0.refused &+= 1 } }
 
+  /// Takes over the totals of somebody who counts himself.
+  public func update(created: UInt64, destroyed: UInt64, refused: UInt64) {
+    state.withLock { state in
+      state.created = created
+      state.destroyed = destroyed
+      state.refused = refused
+    }
+  }
+
   public func snapshot() -> SessionSnapshot { state.withLock { $0 } }
 }
 

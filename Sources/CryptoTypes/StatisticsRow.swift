@@ -3,19 +3,20 @@
 public struct StatisticsRow: Hashable, Sendable {
   public var index: UInt16
 
+  @_noAllocation @_noLocks
   @inlinable public init(index: UInt16) { self.index = index }
 
   // How many algorithms each service has, as constants: the data path numbers stateless requests with them.
-  @inlinable public static var ciphers: UInt16 { 14 }
-  @inlinable public static var hashes: UInt16 { 12 }
-  @inlinable public static var macs: UInt16 { 16 }
-  @inlinable public static var aeads: UInt16 { 3 }
-  @inlinable public static var hashBase: UInt16 { ciphers * 2 }
-  @inlinable public static var macBase: UInt16 { hashBase + hashes }
-  @inlinable public static var aeadBase: UInt16 { macBase + macs }
-  @inlinable public static var chainBase: UInt16 { aeadBase + aeads * 2 }
+  public static var ciphers: UInt16 { @_noAllocation @_noLocks @inlinable get { 14 } }
+  public static var hashes: UInt16 { @_noAllocation @_noLocks @inlinable get { 12 } }
+  public static var macs: UInt16 { @_noAllocation @_noLocks @inlinable get { 16 } }
+  public static var aeads: UInt16 { @_noAllocation @_noLocks @inlinable get { 3 } }
+  public static var hashBase: UInt16 { @_noAllocation @_noLocks @inlinable get { ciphers * 2 } }
+  public static var macBase: UInt16 { @_noAllocation @_noLocks @inlinable get { hashBase + hashes } }
+  public static var aeadBase: UInt16 { @_noAllocation @_noLocks @inlinable get { macBase + macs } }
+  public static var chainBase: UInt16 { @_noAllocation @_noLocks @inlinable get { aeadBase + aeads * 2 } }
   /// A chain's second half: a plain hash, a nested hash or a MAC.
-  @inlinable public static var chainHalves: UInt16 { hashes * 2 + macs }
+  public static var chainHalves: UInt16 { @_noAllocation @_noLocks @inlinable get { hashes * 2 + macs } }
 
   /// How many rows there are.
   @inlinable public static var count: Int { Int(chainBase + ciphers * chainHalves * 2) }

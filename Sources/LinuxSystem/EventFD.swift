@@ -18,6 +18,16 @@ public struct EventFD: ~Copyable, Sendable {
   /// Adds one; a full counter has been signalled already.
   public borrowing func signal() { try? descriptor.write(1) }
 
+  /// Adds one to an eventfd that somebody else owns; -1 is nobody, and a full blocking one is left alone.
+  public static func signal(_ rawValue: Int32) {
+    var entry = pollfd(fd: rawValue, events: Int16(POLLOUT), revents: 0)
+    guard rawValue >= 0, unsafe poll(&entry, 1, 0) == 1, entry.revents & Int16(POLLOUT) != 0 else {
+      return
+    }
+    var one: UInt64 = 1
+    _ = try? retrying("signalling an eventfd") { unsafe write(rawValue, &one, 8) }
+  }
+
   /// Sets the counter to zero; what it was.
   @discardableResult
   public borrowing func drain() -> UInt64 { Self.drain(descriptor.rawValue) }

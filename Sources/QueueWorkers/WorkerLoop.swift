@@ -14,9 +14,6 @@ public import VirtQueue
 /// settles at compile time which engines there are; the specialised `run` is checked by the compiler there.
 @safe
 public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
-  /// Requests taken from the ring before their results are published.
-  @inlinable public static var batchCapacity: Int { 64 }
-
   @usableFromInline var queue: SplitQueue
   @usableFromInline var memory: MemoryView
   @usableFromInline var processor: RequestProcessor
@@ -50,7 +47,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
     self.retirements = retirements
     self.events = events
     self.counters = counters
-    unsafe batch = .allocate(capacity: Self.batchCapacity)
+    unsafe batch = .allocate(capacity: WorkerSettings.batchCapacity)
     pollMode = settings.pollMode
     spinTicks = UInt64(Double(settings.spinMicroseconds) * ticksPerMicrosecond)
   }
@@ -126,7 +123,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
     var taken = 0
     batchCount = 0
     do throws(QueueError) {
-      while taken < available, taken < Self.batchCapacity, processor.canBegin {
+      while taken < available, taken < WorkerSettings.batchCapacity, processor.canBegin {
         try takeOne(startTicks)
         taken &+= 1
       }

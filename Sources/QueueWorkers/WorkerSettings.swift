@@ -22,5 +22,8 @@ public struct WorkerSettings: Sendable {
   /// The CPU to run on; nil: wherever the scheduler likes.
   public var cpu: Int?
 
+  /// Requests taken from the ring before their results are published.
+  @inlinable public static var batchCapacity: Int { 64 }
+
   public init() {}
 }

@@ -1,4 +1,4 @@
-internal import Logging
+public import Logging
 
 /// Admits a burst of lines per period and counts the others.
 struct LogLimiter {
@@ -28,14 +28,14 @@ struct LogLimiter {
 }
 
 /// The log for everything that a front-end can cause at will; it outlives connections, so reconnecting gains nothing.
-final class PeerLog {
+public final class PeerLog {
   private let logger: Logger
   private var limiter = LogLimiter()
 
-  init(_ logger: Logger) { self.logger = logger }
+  public init(_ logger: Logger) { self.logger = logger }
 
   /// Logs one line unless there were too many lately; `message` is constant text, numbers go into the metadata.
-  func log(
+  public func log(
     _ level: Logger.Level, _ message: @autoclosure () -> Logger.Message,
     _ metadata: @autoclosure () -> Logger.Metadata = [:]
   ) {

@@ -85,6 +85,30 @@ public struct QueueSetup: ~Copyable {
   /// To be signalled when the ring is found corrupt; nil: nobody listens.
   public var error: FileDescriptor?
 
+  /// The kick's descriptor, borrowed from the setup; -1 where there is none.
+  public var kickRawValue: Int32 {
+    switch kick {
+    case .some(let descriptor): descriptor.rawValue
+    case nil: -1
+    }
+  }
+
+  /// The call's descriptor, borrowed from the setup; -1 where there is none.
+  public var callRawValue: Int32 {
+    switch call {
+    case .some(let descriptor): descriptor.rawValue
+    case nil: -1
+    }
+  }
+
+  /// The error's descriptor, borrowed from the setup; -1 where there is none.
+  public var errorRawValue: Int32 {
+    switch error {
+    case .some(let descriptor): descriptor.rawValue
+    case nil: -1
+    }
+  }
+
   /// For a split ring, the index of the next available entry to take.
   public var nextAvailable: UInt16 { UInt16(truncatingIfNeeded: base) }
 }

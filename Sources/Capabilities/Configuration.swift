@@ -1,0 +1,152 @@
+// Capabilities: the operator's YAML capability file, read once into checked values.
+//
+// Every mistake is one line, `file:line:column: what; what would be right`. What the values mean for a device's masks
+// is computed here from the engines' self-tests (`Advertisement`); making the engines, the devices and the sockets that
+// the file asks for belongs to the daemon.
+
+/// What an operator wants, complete with defaults: the effective configuration.
+public struct Configuration: Equatable, Sendable {
+  /// The devices that the file lists; empty when they come from the command line.
+  public var devices: [DeviceConfiguration] = []
+  /// What a device is like that says nothing else.
+  public var device = DeviceSettings()
+  public var workers = WorkerConfiguration()
+  public var engines = EngineSettings()
+  public var algorithms = AlgorithmPolicies()
+  public var stats = StatsConfiguration()
+  public var log = LogConfiguration()
+  /// What the file asks for and does not get; no part of the configuration's value.
+  public var warnings: [ConfigurationWarning] = []
+
+  /// The defaults: everything this host can do.
+  public init() {}
+
+  /// Whether two configurations ask for the same.
+  ///
+  /// Warnings and places in files do not count.
+  public static func == (first: Self, second: Self) -> Bool {
+    first.devices == second.devices && first.device == second.device
+      && first.workers == second.workers && first.engines == second.engines
+      && first.algorithms == second.algorithms && first.stats == second.stats
+      && first.log == second.log
+  }
+}
+
+/// One device of the file's `devices:` list.
+public struct DeviceConfiguration: Equatable, Sendable {
+  /// Unique; in logs and statistics.
+  public var name: String
+  /// The absolute path of the Unix socket to listen on.
+  public var socketPath: String
+  /// The file's `device:` with this device's own changes.
+  public var settings: DeviceSettings
+
+  public init(name: String, socketPath: String, settings: DeviceSettings) {
+    self.name = name
+    self.socketPath = socketPath
+    self.settings = settings
+  }
+}
+
+/// The services that may have stateless requests.
+public enum StatelessService: String, CaseIterable, Sendable {
+  case cipher, hash, mac, aead
+}
+
+/// What a guest sees of its device.
+public struct DeviceSettings: Equatable, Sendable {
+  /// Data queues offered (`max_dataqueues`), 1…64.
+  public var queueCount = 4
+  /// The largest ring that is accepted, in descriptors: a power of two, 16…32768.
+  public var queueSize = 1024
+  /// The most payload of one request in bytes (`max_size`), 4 KiB…64 MiB.
+  public var maximumRequestByteCount: UInt64 = 1 << 20
+  /// Sessions that can exist at a time, 1…1048576.
+  public var maximumSessionCount = 65536
+  /// The services whose stateless feature is offered.
+  public var statelessServices: Set<StatelessService> = [.cipher, .hash, .mac, .aead]
+  public var limits = RateLimits()
+
+  public init() {}
+}
+
+/// How much a device may do.
+public struct RateLimits: Equatable, Sendable {
+  /// 0: unlimited.
+  public var operationsPerSecond: UInt64 = 0
+  /// 0: unlimited.
+  public var bytesPerSecond: UInt64 = 0
+  /// How long a device may exceed its rates after a pause, in milliseconds, 1…60000.
+  public var burstMilliseconds = 100
+
+  public init() {}
+}
+
+/// How a worker waits for work.
+public enum PollChoice: String, CaseIterable, Sendable {
+  case adaptive, event, always
+}
+
+/// Where and how workers run.
+public struct WorkerConfiguration: Equatable, Sendable {
+  /// The CPUs to pin to, one per data queue in turn; empty: not pinned.
+  public var cpus: [Int] = []
+  public var pollMode = PollChoice.adaptive
+  /// How long an adaptive worker spins after the last work, in microseconds, 0…1000000.
+  public var spinMicroseconds = 50
+
+  public init() {}
+
+  /// The CPU for the worker number `index`, counted over all devices; nil: not pinned.
+  public func cpu(ofWorker index: Int) -> Int? {
+    cpus.isEmpty ? nil : cpus[abs(index % cpus.count)]
+  }
+}
+
+/// The engines that a capability file can name.
+public enum EngineName: String, CaseIterable, Sendable {
+  case openssl
+  case kernel
+  case ipsecMB = "ipsec-mb"
+
+  /// The engines of this build.
+  public static let builtIn: Set<EngineName> = [.openssl]
+  /// How `auto` prefers engines: by their speed for batches of small requests.
+  static let automaticOrder: [EngineName] = [.ipsecMB, .openssl, .kernel]
+}
+
+/// What engines are told when they start.
+public struct EngineSettings: Equatable, Sendable {
+  /// OpenSSL's providers, loaded in this order.
+  public var opensslProviders = ["default", "legacy"]
+  /// OpenSSL's property query for every fetch, such as `?provider=qatprovider`.
+  public var opensslPropertyQuery: String?
+  /// Operations that the kernel engine keeps in flight per worker, 1…4096.
+  public var kernelInFlightCount = 64
+
+  public init() {}
+}
+
+/// Where the statistics are served.
+public struct StatsConfiguration: Equatable, Sendable {
+  /// The absolute path of the Unix socket; nil: nowhere.
+  public var socketPath: String?
+
+  public init() {}
+}
+
+/// How the daemon writes its log.
+public struct LogConfiguration: Equatable, Sendable {
+  /// The levels of swift-log.
+  public enum Level: String, CaseIterable, Sendable {
+    case trace, debug, info, notice, warning, error, critical
+  }
+  public enum Format: String, CaseIterable, Sendable {
+    case text, json
+  }
+
+  public var level = Level.info
+  public var format = Format.text
+
+  public init() {}
+}

@@ -1,1 +1,0 @@
-// Capabilities: placeholder until its files land.

@@ -1,0 +1,87 @@
+import CRingShims
+public import GuestMemory
+public import LinuxSystem
+public import VirtQueue
+import VirtioSpec
+
+/// The control queue, where the front-end leaves it to us: served by the device's own thread, never by a data worker.
+@safe
+public struct ControlQueue: ~Copyable {
+  private var queue: SplitQueue
+  private var memory: MemoryView
+  private var outcomeSpans: SpanList
+  private let request: UnsafeMutableRawPointer
+
+  /// - Parameter memory: a view of the map that the queue was set up with; the map must outlive the value.
+  public init(queue: consuming SplitQueue, memory: MemoryView) throws(SystemError) {
+    let spans = try SpanList()
+    outcomeSpans = spans
+    self.queue = queue
+    self.memory = memory
+    unsafe request = .allocate(byteCount: ControlRequest.maximumByteCount, alignment: 16)
+  }
+
+  deinit { unsafe request.deallocate() }
+
+  /// Where the queue goes on.
+  public var nextAvailable: UInt16 { queue.nextAvailable }
+
+  /// Carries out everything that the driver has made available, and asks for a kick with the next request.
+  ///
+  /// - Returns: whether the driver wants to be called.
+  /// - Throws: the ring's fault; what came before is answered and published.
+  public mutating func serve(_ core: DeviceCore) throws(QueueError) -> Bool {
+    var wantsCall = false
+    repeat {
+      var count = try queue.availableCount()
+      guard count > 0 else { continue }
+      do throws(QueueError) {
+        while count > 0 {
+          try serveOne(core)
+          count -= 1
+        }
+      } catch {
+        _ = queue.publish()
+        throw error
+      }
+      if queue.publish() { wantsCall = true }
+    } while try queue.armKicks()
+    return wantsCall
+  }
+
+  private mutating func serveOne(_ core: DeviceCore) throws(QueueError) {
+    var chain = try queue.takeChain(&memory)
+    // SAFETY: the buffer has room for maximumByteCount bytes. It held key material, so it is wiped.
+    let byteCount = unsafe try chain.copyReadable(
+      into: request, byteCount: ControlRequest.maximumByteCount, &memory)
+    defer { unsafe cring_wipe(request, byteCount) }
+    var probe = chain
+    _ = unsafe try probe.lastWritableByte(&memory)
+    let room = Int(min(probe.writableByteCount, UInt64(VirtioCryptoWire.createSessionInputByteCount)))
+    var written = 0
+    if let outcome = unsafe core.perform(
+      UnsafeRawBufferPointer(start: request, count: byteCount), outcomeByteCount: room)
+    {
+      outcomeSpans.removeAll()
+      // The driver may have changed the chain since it was probed: then there is no room any more.
+      if try chain.collectWritable(byteCount: outcome.count, into: &outcomeSpans, &memory) {
+        write(outcome)
+        written = outcome.count
+      }
+    }
+    queue.complete(head: chain.head, writtenByteCount: UInt32(written))
+  }
+
+  /// Copies the outcome into the guest's buffers, which may be in pieces.
+  private func write(_ outcome: [UInt8]) {
+    var offset = 0
+    for index in 0..<outcomeSpans.count {
+      let run = outcomeSpans.slice(index)
+      for position in 0..<run.byteCount {
+        // SAFETY: the run is checked guest memory; the runs' sum is the outcome's length.
+        unsafe cring_store8(run.pointer + position, outcome[offset + position])
+      }
+      offset += run.byteCount
+    }
+  }
+}

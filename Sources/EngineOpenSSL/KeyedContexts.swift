@@ -1,0 +1,53 @@
+/// What a session's operations take: service and algorithm, resolved when its keys are expanded.
+enum Recipe {
+  /// Nothing is expanded here. As the first case it is all zeros in memory, which a test holds it to.
+  case empty
+  case cipherWithIV, cipherWithoutIV
+  case hash
+  case hmac, cmac, gmac
+  case gcm, ccm, chacha20Poly1305
+  case chain
+
+  var isEmpty: Bool {
+    @_noAllocation @_noLocks get { if case .empty = self { true } else { false } }
+  }
+  var isCipherWithIV: Bool {
+    @_noAllocation @_noLocks get { if case .cipherWithIV = self { true } else { false } }
+  }
+}
+
+/// The second half of a chain.
+enum ChainTail {
+  case digest, nestedDigest, hmac, cmac, gmac
+}
+
+/// The expanded keys of one session in one lane.
+///
+/// All bytes zero is a valid, empty value: tables of it are made by mapping memory.
+@safe
+struct KeyedContexts {
+  var recipe: Recipe
+  /// Valid if `recipe` is `chain`.
+  var tail: ChainTail
+  /// Valid if `recipe` is `chain`: whether the cipher takes an IV.
+  var chainCipherTakesIV: Bool
+  /// The lengths that a CCM context was keyed for; 0 before the first request.
+  var ccmNonceByteCount: UInt8
+  var ccmTagByteCount: UInt8
+  /// The generation of the session that the keys belong to.
+  var generation: UInt32
+  /// `EVP_CIPHER_CTX` of the cipher or AEAD.
+  var cipher: OpaquePointer?
+  /// What `cmac` is built on; valid if there is one.
+  var cmacPrimitive: CMACPrimitive
+  /// `EVP_MAC_CTX` of CMAC.
+  var cmac: OpaquePointer?
+  /// `EVP_MD_CTX` of HMAC's two hashes, each past its padded key.
+  var hmacInner: OpaquePointer?
+  var hmacOuter: OpaquePointer?
+  /// `EVP_CIPHER_CTX` of GCM in encryption: for GMAC, and for GCM with a 16-byte J0.
+  var authenticator: OpaquePointer?
+  /// `EVP_CIPHER_CTX` of AES-CTR and AES-ECB under the same key: for GCM with a 16-byte J0, made at first use.
+  var counter: OpaquePointer?
+  var block: OpaquePointer?
+}

@@ -1,0 +1,82 @@
+// EngineOpenSSL: the `openssl` engine, which runs crypto operations with libcrypto 3 through its EVP interface.
+//
+// It serves what the providers offer and what can be put together from that. It knows operations and sessions of
+// CryptoTypes and has never heard of virtio, rings or guests: ranges and lengths were checked by the device, and are
+// checked here again only as far as a wrong one would harm the process.
+//
+//   OpenSSLEngine            the library context, its providers, everything fetched; self-test
+//   OpenSSLLane              one worker's keyed contexts; dispatch of operations
+//   OpenSSLLane+Cipher …     one file per service
+
+import COpenSSL
+public import CryptoTypes
+
+/// libcrypto with a library context of its own, in which the named providers are loaded and all algorithms are fetched.
+@safe public final class OpenSSLEngine: CryptoEngine {
+  /// Always `openssl`.
+  public let name = "openssl"
+
+  /// What libcrypto calls itself, such as `OpenSSL 3.0.15 3 Sep 2024`.
+  public let version: String
+
+  /// Whether libcrypto takes its memory from per-thread lists, so that requests do not reach malloc.
+  ///
+  /// False only when something used libcrypto before the first engine was made.
+  public let recyclesMemory: Bool
+
+  // SAFETY: written in init only; the objects behind it are immutable once fetched and counted atomically by libcrypto.
+  nonisolated(unsafe) let algorithms: FetchedAlgorithms
+  private nonisolated(unsafe) let providers: [OpaquePointer]
+
+  /// Loads providers and fetches algorithms.
+  ///
+  /// - Parameters:
+  ///   - names: providers as libcrypto knows them, such as `default` or `legacy`, in a library context of its own.
+  ///   - propertyQuery: which implementations to prefer or demand, such as `?provider=qatprovider`.
+  /// - Throws: `EngineError` if a provider cannot be loaded.
+  public init(
+    providers names: [String] = ["default"], propertyQuery: String? = nil
+  ) throws(EngineError) {
+    // Before anything else asks libcrypto for memory.
+    recyclesMemory = copenssl_install_recycler()
+    version = unsafe String(cString: OpenSSL_version(OPENSSL_VERSION))
+    // SAFETY: the context is ours alone; it is freed below or in deinit, after all that came out of it.
+    guard let library = unsafe OSSL_LIB_CTX_new() else {
+      throw EngineError("openssl: making a library context failed")
+    }
+    var loaded: [OpaquePointer] = unsafe []
+    for name in names {
+      guard let provider = unsafe OSSL_PROVIDER_load(library, name) else {
+        for index in unsafe loaded.indices { unsafe _ = OSSL_PROVIDER_unload(loaded[index]) }
+        unsafe OSSL_LIB_CTX_free(library)
+        copenssl_clear_errors()
+        throw EngineError("openssl: loading the provider '\(name)' failed")
+      }
+      unsafe loaded.append(provider)
+    }
+    unsafe self.providers = loaded
+    unsafe algorithms = FetchedAlgorithms(from: library, propertyQuery: propertyQuery)
+  }
+
+  deinit {
+    // SAFETY: lanes retain the engine, so none is left.
+    unsafe algorithms.release()
+    for index in unsafe providers.indices { unsafe _ = OSSL_PROVIDER_unload(providers[index]) }
+    unsafe OSSL_LIB_CTX_free(algorithms.library)
+  }
+
+  /// A lane for one worker.
+  ///
+  /// - Parameter sessionCapacity: keys are kept for sessions of lower index; operations of others are served like
+  ///   stateless ones. Costs address space only until a session is used.
+  /// - Returns: the lane, for one thread at a time; it keeps the engine alive.
+  /// - Throws: `EngineError` if there is no memory for it.
+  public func makeLane(sessionCapacity: Int) throws(EngineError) -> OpenSSLLane {
+    try OpenSSLLane(engine: self, sessionCapacity: sessionCapacity)
+  }
+
+  /// Runs known answers of every algorithm through a lane: both directions, every key size.
+  public func selfTest() -> [CryptoAlgorithm: SelfTestResult] {
+    SelfTest(engine: self).run()
+  }
+}

@@ -1,0 +1,199 @@
+import COpenSSL
+public import CryptoTypes
+
+/// One worker's share of the engine: keyed contexts per session, reused contexts for stateless requests, scratch.
+///
+/// Every operation is `done` when `submit` returns. Used by one thread at a time. Wipes and frees all keys when it goes.
+@safe
+public struct OpenSSLLane: ~Copyable, CryptoLane {
+  /// The most bytes that one operation may process: libcrypto counts in `int`.
+  static var maximumByteCount: UInt32 { @_noAllocation @_noLocks get { 1 << 30 } }
+
+  let algorithms: FetchedAlgorithms
+  /// Sessions of lower index have an entry in `entries`.
+  let sessionCapacity: UInt32
+  /// The sessions' contexts, by index; behind them one entry for stateless requests and one for trials.
+  let entries: UnsafeMutablePointer<KeyedContexts>
+  let entriesByteCount: Int
+  /// `EVP_MD_CTX`, by `HashAlgorithm`; nil where the digest is not offered.
+  let digests: UnsafeMutablePointer<OpaquePointer?>
+  /// Contexts that stateless requests share: `EVP_CIPHER_CTX` by `CipherPrimitive` × 2 + direction, made at first use.
+  let transientCiphers: UnsafeMutablePointer<OpaquePointer?>
+  /// The same for `EVP_MAC_CTX`, by `CMACPrimitive`.
+  let transientCMACs: UnsafeMutablePointer<OpaquePointer?>
+  /// `EVP_MD_CTX` for stateless HMACs, of whatever hash: inner and outer.
+  let transientHMAC: UnsafeMutablePointer<OpaquePointer?>
+  /// Memory for everything below.
+  private let scratch: UnsafeMutablePointer<UInt8>
+  /// 64 bytes: a whole digest or MAC before it is cut to the wanted length.
+  let digestScratch: UnsafeMutablePointer<UInt8>
+  /// Two AES blocks.
+  let blockScratch: UnsafeMutablePointer<UInt8>
+  /// 16 bytes: the tag of the composed GCM.
+  let tagScratch: UnsafeMutablePointer<UInt8>
+  /// 64 bytes that stateless contexts are re-keyed with after use.
+  ///
+  /// Not all alike, or XTS would refuse them.
+  let neutralKey: UnsafePointer<UInt8>
+  /// A piece of text on its way through the composed GCM.
+  let textScratch: UnsafeMutablePointer<UInt8>
+  static var textScratchByteCount: UInt32 { @_noAllocation @_noLocks get { 4096 } }
+  private static let scratchByteCount = 4096 + 256
+  /// One retain, which keeps `algorithms` alive.
+  private let engine: Unmanaged<OpenSSLEngine>
+
+  init(engine: OpenSSLEngine, sessionCapacity: Int) throws(EngineError) {
+    guard (0...Int(Int32.max)).contains(sessionCapacity) else {
+      throw EngineError("openssl: a lane cannot hold \(sessionCapacity) sessions")
+    }
+    let byteCount = (sessionCapacity + 2) * MemoryLayout<KeyedContexts>.stride
+    // SAFETY: mapped memory is zero and page-aligned, which is a table of empty entries; it is ours until deinit.
+    guard let memory = unsafe copenssl_map(byteCount) else {
+      throw EngineError("openssl: reserving a lane for \(sessionCapacity) sessions failed")
+    }
+    unsafe entries = memory.bindMemory(to: KeyedContexts.self, capacity: sessionCapacity + 2)
+    entriesByteCount = byteCount
+    self.sessionCapacity = UInt32(sessionCapacity)
+    unsafe algorithms = engine.algorithms
+    unsafe self.engine = Unmanaged.passRetained(engine)
+    unsafe digests = Self.makeTable(count: FetchedAlgorithms.digestCount)
+    unsafe transientCiphers = Self.makeTable(count: FetchedAlgorithms.cipherCount * 2)
+    unsafe transientCMACs = Self.makeTable(count: FetchedAlgorithms.cmacCount)
+    unsafe transientHMAC = Self.makeTable(count: 2)
+    for index in 0..<2 { unsafe transientHMAC[index] = EVP_MD_CTX_new() }
+    unsafe scratch = .allocate(capacity: Self.scratchByteCount)
+    unsafe scratch.initialize(repeating: 0, count: Self.scratchByteCount)
+    unsafe digestScratch = scratch
+    unsafe blockScratch = scratch + 64
+    unsafe tagScratch = scratch + 96
+    unsafe neutralKey = UnsafePointer(scratch + 128)
+    unsafe textScratch = scratch + 256
+    for index in 0..<64 { unsafe scratch[128 + index] = UInt8(truncatingIfNeeded: index) }
+    for index in 0..<FetchedAlgorithms.digestCount where unsafe algorithms.digests[index] != nil {
+      unsafe digests[index] = EVP_MD_CTX_new()
+    }
+  }
+
+  deinit {
+    // SAFETY: nobody else has these pointers; the engine, which owns the fetched objects, goes last.
+    for index in 0..<Int(sessionCapacity) where unsafe !entries[index].recipe.isEmpty {
+      unsafe discard(entries + index, isTransient: false)
+    }
+    for index in 0..<FetchedAlgorithms.digestCount { unsafe EVP_MD_CTX_free(digests[index]) }
+    for index in 0..<FetchedAlgorithms.cipherCount * 2 {
+      unsafe copenssl_cipher_free(transientCiphers[index])
+    }
+    for index in 0..<FetchedAlgorithms.cmacCount { unsafe copenssl_mac_free(transientCMACs[index]) }
+    for index in 0..<2 { unsafe copenssl_digest_free(transientHMAC[index]) }
+    unsafe copenssl_wipe(scratch, Self.scratchByteCount)
+    unsafe scratch.deallocate()
+    unsafe digests.deallocate()
+    unsafe transientCiphers.deallocate()
+    unsafe transientCMACs.deallocate()
+    unsafe transientHMAC.deallocate()
+    unsafe copenssl_unmap(entries, entriesByteCount)
+    unsafe engine.release()
+  }
+
+  private static func makeTable(count: Int) -> UnsafeMutablePointer<OpaquePointer?> {
+    let table = UnsafeMutablePointer<OpaquePointer?>.allocate(capacity: count)
+    unsafe table.initialize(repeating: nil, count: count)
+    return unsafe table
+  }
+
+  /// Always 0: operations are finished when `submit` returns.
+  public var inFlightCount: Int { @_noAllocation @_noLocks get { 0 } }
+
+  /// Does nothing: no operation waits.
+  @_noAllocation @_noLocks
+  public mutating func flush() {}
+
+  /// Always nil: no operation is in flight.
+  @_noAllocation @_noLocks
+  public mutating func nextCompletion() -> UnsafeMutablePointer<CryptoOperation>? { nil }
+
+  /// Runs operations; each is `done` afterwards, with its `outcome`.
+  @_noAllocation @_noLocks
+  public mutating func submit(
+    _ batch: UnsafeMutableBufferPointer<UnsafeMutablePointer<CryptoOperation>>
+  ) {
+    var index = 0
+    while index < batch.count {
+      // SAFETY: index is in bounds; the caller keeps operations and what they point to alive until they are done.
+      let operation = unsafe batch[index]
+      unsafe operation.pointee.outcome = unsafe run(operation)
+      unsafe operation.pointee.disposition = .done
+      index &+= 1
+    }
+  }
+
+  /// Wipes and frees the keys of a session; an index without keys is fine.
+  @_noAllocation @_noLocks
+  public mutating func forget(sessionIndex: UInt32) {
+    guard sessionIndex < sessionCapacity else { return }
+    // SAFETY: the index is in bounds.
+    unsafe discard(entries + Int(sessionIndex), isTransient: false)
+  }
+
+  /// Whether the keys can be expanded; they are wiped again at once.
+  @_noAllocation @_noLocks
+  public mutating func validate(_ session: UnsafePointer<SessionParameters>) -> CryptoOutcome {
+    // SAFETY: the caller keeps the session alive; the second extra entry is for trials only.
+    let trial = unsafe entries + Int(sessionCapacity) + 1
+    let outcome = unsafe expand(session, into: trial, generation: 0, isTransient: false)
+    unsafe discard(trial, isTransient: false)
+    return outcome
+  }
+
+  @_noAllocation @_noLocks
+  private func run(_ operation: UnsafeMutablePointer<CryptoOperation>) -> CryptoOutcome {
+    // SAFETY: as for submit; entries are in bounds by the comparison with the capacity.
+    let session = unsafe operation.pointee.session
+    guard
+      unsafe operation.pointee.sourceByteCount <= Self.maximumByteCount,
+      unsafe operation.pointee.aadByteCount <= Self.maximumByteCount
+    else { return .failed }
+    let index = unsafe operation.pointee.sessionIndex
+    if index >= sessionCapacity {
+      let entry = unsafe entries + Int(sessionCapacity)
+      var outcome = unsafe expand(session, into: entry, generation: 0, isTransient: true)
+      if outcome == .ok { outcome = unsafe perform(operation, with: entry, isTransient: true) }
+      unsafe discard(entry, isTransient: true)
+      return outcome
+    }
+    let entry = unsafe entries + Int(index)
+    let generation = unsafe operation.pointee.sessionGeneration
+    if unsafe entry.pointee.recipe.isEmpty || entry.pointee.generation != generation {
+      unsafe discard(entry, isTransient: false)
+      let outcome = unsafe expand(
+        session, into: entry, generation: generation, isTransient: false)
+      guard outcome == .ok else { return outcome }
+    }
+    return unsafe perform(operation, with: entry, isTransient: false)
+  }
+
+  @_noAllocation @_noLocks
+  private func perform(
+    _ operation: UnsafeMutablePointer<CryptoOperation>,
+    with entry: UnsafeMutablePointer<KeyedContexts>, isTransient: Bool
+  ) -> CryptoOutcome {
+    // SAFETY: the entry was expanded for the operation's session.
+    let outcome: CryptoOutcome
+    switch unsafe entry.pointee.recipe {
+    case .empty: return .failed
+    case .cipherWithIV: unsafe outcome = runCipher(operation, with: entry, takesIV: true)
+    case .cipherWithoutIV: unsafe outcome = runCipher(operation, with: entry, takesIV: false)
+    case .hash: unsafe outcome = runHash(operation)
+    case .hmac: unsafe outcome = runMAC(operation, with: entry, isHMAC: true)
+    case .cmac: unsafe outcome = runMAC(operation, with: entry, isHMAC: false)
+    case .gmac: unsafe outcome = runGMAC(operation, with: entry)
+    case .gcm: unsafe outcome = runGCM(operation, with: entry, isTransient: isTransient)
+    case .ccm: unsafe outcome = runCCM(operation, with: entry)
+    case .chacha20Poly1305: unsafe outcome = runAEAD(operation, with: entry)
+    case .chain: unsafe outcome = runChain(operation, with: entry)
+    }
+    // What libcrypto queued about a failure must not pile up, nor be taken for a later one's.
+    if outcome != .ok { copenssl_clear_errors() }
+    return outcome
+  }
+}

@@ -1,1 +1,0 @@
-// EngineOpenSSL: placeholder until its files land.

@@ -1,0 +1,155 @@
+extension DaemonSnapshot {
+  /// The snapshot as OpenMetrics text.
+  public func openMetrics() -> String {
+    var writer = OpenMetricsWriter()
+    writer.family("vhost_crypto", .info, help: "The daemon.")
+    writer.sample("vhost_crypto_info", [("version", version)], 1)
+    writer.family(
+      "vhost_crypto_uptime_seconds", .gauge, unit: "seconds", help: "Time since the start.")
+    writer.sample("vhost_crypto_uptime_seconds", [], uptimeSeconds)
+    writer.family("vhost_crypto_engine", .info, help: "The engines and their libraries.")
+    for engine in engines {
+      writer.sample(
+        "vhost_crypto_engine_info", [("engine", engine.name), ("version", engine.version)], 1)
+    }
+    writeDevices(&writer)
+    writeQueues(&writer)
+    writeAlgorithms(&writer)
+    writer.end()
+    return writer.text
+  }
+
+  private func writeDevices(_ writer: inout OpenMetricsWriter) {
+    writer.family(
+      "vhost_crypto_device_connected", .gauge, help: "Whether a front-end is connected.")
+    for device in devices {
+      writer.sample(
+        "vhost_crypto_device_connected", [("device", device.name)], device.connected ? 1 : 0)
+    }
+    writer.family("vhost_crypto_sessions_open", .gauge, help: "Sessions that exist.")
+    for device in devices {
+      writer.sample("vhost_crypto_sessions_open", [("device", device.name)], device.sessions.open)
+    }
+    let counters: [(String, String, KeyPath<SessionStatistics, UInt64>)] = [
+      ("created", "Sessions created.", \.created),
+      ("destroyed", "Sessions destroyed.", \.destroyed),
+      ("refused", "Session creations that were refused.", \.refused),
+    ]
+    for (name, help, value) in counters {
+      writer.family("vhost_crypto_sessions_\(name)", .counter, help: help)
+      for device in devices {
+        writer.sample(
+          "vhost_crypto_sessions_\(name)_total", [("device", device.name)],
+          device.sessions[keyPath: value])
+      }
+    }
+  }
+
+  // MARK: - Queues
+
+  private func writeQueues(_ writer: inout OpenMetricsWriter) {
+    let gauges: [(String, String, (QueueStatistics) -> UInt64)] = [
+      ("running", "Whether a worker serves the queue.", { $0.running ? 1 : 0 }),
+      ("in_flight", "Requests taken and not answered yet.", \.inFlight),
+    ]
+    for (name, help, value) in gauges {
+      writer.family("vhost_crypto_queue_\(name)", .gauge, help: help)
+      forEachQueue { labels, queue in
+        writer.sample("vhost_crypto_queue_\(name)", labels, value(queue))
+      }
+    }
+    let counters: [(String, String, KeyPath<QueueStatistics, UInt64>)] = [
+      ("requests", "Requests answered.", \.requests),
+      ("kicks", "Wake-ups by the guest.", \.kicks),
+      ("calls_sent", "Interrupts sent to the guest.", \.callsSent),
+      ("calls_suppressed", "Completions that needed no interrupt.", \.callsSuppressed),
+      ("spins", "Times that the worker began to poll.", \.spins),
+      ("sleeps", "Times that the worker went to sleep.", \.sleeps),
+      ("bounced", "Requests copied, as their memory was in pieces.", \.bounced),
+      ("requests_without_status", "Requests without room for a status.", \.requestsWithoutStatus),
+      ("requests_refused", "Requests refused before an algorithm was known.", \.requestsRefused),
+      ("malformed_rings", "Ring faults that stopped the queue.", \.malformedRings),
+    ]
+    for (name, help, value) in counters {
+      writer.family("vhost_crypto_queue_\(name)", .counter, help: help)
+      forEachQueue { labels, queue in
+        writer.sample("vhost_crypto_queue_\(name)_total", labels, queue[keyPath: value])
+      }
+    }
+    writer.family("vhost_crypto_queue_bytes", .counter, unit: "bytes", help: "Source bytes.")
+    forEachQueue { labels, queue in
+      writer.sample("vhost_crypto_queue_bytes_total", labels, queue.bytes)
+    }
+    writer.family("vhost_crypto_queue_batch_size", .histogram, help: "Requests taken at a time.")
+    forEachQueue { labels, queue in
+      writeBatchSizes(queue, labels, &writer)
+    }
+  }
+
+  private func writeBatchSizes(
+    _ queue: QueueStatistics, _ labels: OpenMetricsWriter.Labels, _ writer: inout OpenMetricsWriter
+  ) {
+    let buckets = [1, 2, 4, 8, 16, 32].map { bound in
+      (
+        bound: Double(bound),
+        count: queue.batchSizes.reduce(UInt64(0)) { $1.key <= bound ? $0 &+ $1.value : $0 }
+      )
+    }
+    writer.histogram(
+      "vhost_crypto_queue_batch_size", labels, buckets: buckets,
+      count: queue.batchSizes.values.reduce(0, &+),
+      sum: queue.batchSizes.reduce(0) { $0 + Double($1.key) * Double($1.value) })
+  }
+
+  private func forEachQueue(_ body: (OpenMetricsWriter.Labels, QueueStatistics) -> Void) {
+    for device in devices {
+      for queue in device.queues {
+        body([("device", device.name), ("queue", "\(queue.index)")], queue)
+      }
+    }
+  }
+
+  // MARK: - Algorithms
+
+  private func writeAlgorithms(_ writer: inout OpenMetricsWriter) {
+    writer.family("vhost_crypto_requests", .counter, help: "Requests by algorithm and status.")
+    forEachAlgorithm { labels, statistics in
+      let statuses =
+        [("OK", statistics.requests &- statistics.errors)]
+        + statistics.statuses.sorted { $0.key < $1.key }
+      for (status, count) in statuses {
+        writer.sample("vhost_crypto_requests_total", labels + [("status", status)], count)
+      }
+    }
+    writer.family(
+      "vhost_crypto_bytes", .counter, unit: "bytes", help: "Source bytes by algorithm.")
+    forEachAlgorithm { labels, statistics in
+      writer.sample("vhost_crypto_bytes_total", labels, statistics.bytes)
+    }
+    writer.family(
+      "vhost_crypto_request_duration_seconds", .histogram, unit: "seconds",
+      help: "Time from taking a request to completing it.")
+    forEachAlgorithm { labels, statistics in
+      let latency = statistics.latencyNanoseconds
+      writer.histogram(
+        "vhost_crypto_request_duration_seconds", labels,
+        buckets: latency.atMost.map { (bound: Double($0.nanoseconds) / 1e9, count: $0.count) },
+        count: latency.count, sum: latency.total / 1e9)
+    }
+  }
+
+  private func forEachAlgorithm(
+    _ body: (OpenMetricsWriter.Labels, AlgorithmStatistics) -> Void
+  ) {
+    for device in devices {
+      for statistics in device.algorithms {
+        body(
+          [
+            ("device", device.name), ("service", statistics.service),
+            ("algorithm", statistics.algorithm), ("operation", statistics.operation),
+            ("engine", statistics.engine),
+          ], statistics)
+      }
+    }
+  }
+}

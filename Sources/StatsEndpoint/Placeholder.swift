@@ -1,1 +1,0 @@
-// StatsEndpoint: placeholder until its files land.

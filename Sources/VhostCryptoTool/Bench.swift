@@ -1,0 +1,179 @@
+import ArgumentParser
+import CryptoTypes
+import Foundation
+import VhostUserFrontend
+
+/// `vhost-crypto bench`: plays the guest against a running daemon, measures it, and checks its
+/// answers.
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure a running daemon: requests per second, bytes per second, latency.",
+    discussion: """
+      Connects as a vhost-user front-end, keeps --depth requests in flight per queue, and compares results with an \
+      independent computation: every one of the first pass, and a sample afterwards. A wrong result ends with status 1.
+      """)
+
+  @Option(help: "The daemon's vhost-user socket.")
+  var socketPath: String?
+
+  @Option(help: "Start this daemon for the measurement instead, on a socket of its own.")
+  var daemon: String?
+
+  @Option(
+    name: .customLong("op"), help: "What to measure, such as aes-128-cbc-encrypt; repeatable.")
+  var operations: [String] = []
+
+  @Option(help: "Payload sizes, such as 64,1024,16KiB.")
+  var size: String = "1024"
+
+  @Option(help: "Requests in flight per queue.")
+  var depth: Int = 64
+
+  @Option(help: "Requests posted per kick.")
+  var batch: Int = 32
+
+  @Option(help: "Data queues, each driven by a thread of its own.")
+  var queues: Int = 1
+
+  @Option(help: "Seconds per measurement.")
+  var seconds: Double = 2
+
+  @Option(help: "How to wait for results: poll or interrupt.")
+  var mode: String = "poll"
+
+  @Flag(inversion: .prefixedNo, help: "Indirect descriptors.")
+  var indirect = true
+
+  @Flag(help: "Direct descriptors; the same as --no-indirect.")
+  var direct = false
+
+  @Option(help: "Request layout: legacy, revision1 or stateless.")
+  var layout: String = "legacy"
+
+  @Option(help: "How sessions are created: control (queue) or message.")
+  var sessions: String = "control"
+
+  @Option(help: "Processor to pin the first queue's thread to; further threads take the next ones.")
+  var cpu: Int?
+
+  @Flag(inversion: .prefixedNo, help: "Compare results with an independent computation.")
+  var verify = true
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    do {
+      try measureAll()
+    } catch let failure as BenchFailure {
+      Self.complain(failure.message)
+      throw ExitCode(failure.status)
+    } catch let error as FrontendError {
+      Self.complain(error.description)
+      throw ExitCode(BenchFailure.wrong)
+    }
+  }
+
+  private static func complain(_ message: String) {
+    FileHandle.standardError.write(Data("vhost-crypto bench: \(message)\n".utf8))
+  }
+
+  private func measureAll() throws {
+    let settings = try checkedSettings()
+    let operations = try checkedOperations()
+    let sizes = try checkedSizes(for: operations)
+    let child = try daemon.map { try BenchDaemon(program: $0) }
+    defer { child?.stop() }
+    guard let path = child?.socketPath ?? socketPath else {
+      throw BenchFailure.usage("--socket-path is missing: where does the daemon listen?")
+    }
+    let run = BenchRun(
+      socketPath: path, settings: settings, patienceMilliseconds: child == nil ? 0 : 10000)
+    var rows: [BenchRow] = []
+    for operation in operations {
+      for size in sizes {
+        let row = try run.measure(operation, byteCount: size)
+        if !json { print(rows.isEmpty ? BenchReport.header + "\n" : "", terminator: "") }
+        if !json { print(BenchReport.line(row)) }
+        rows.append(row)
+      }
+    }
+    if json { print(try BenchReport.json(rows)) }
+    if let wrong = rows.first(where: { $0.verified != $0.compared }) {
+      throw BenchFailure(
+        message: "\(wrong.operation) at \(wrong.byteCount) bytes: "
+          + "\(wrong.compared - wrong.verified) of \(wrong.compared) results are wrong",
+        status: BenchFailure.wrong)
+    }
+  }
+
+  // MARK: The command line
+
+  private func checkedSettings() throws -> BenchSettings {
+    guard (socketPath == nil) != (daemon == nil) else {
+      throw BenchFailure.usage("give either --socket-path or --daemon")
+    }
+    guard (1...8192).contains(depth) else {
+      throw BenchFailure.usage("--depth is from 1 to 8192, not \(depth)")
+    }
+    guard (1...depth).contains(batch) || batch == 32 else {
+      throw BenchFailure.usage("--batch is from 1 to the depth of \(depth), not \(batch)")
+    }
+    guard (1...64).contains(queues) else {
+      throw BenchFailure.usage("--queues is from 1 to 64, not \(queues)")
+    }
+    guard seconds >= 0.01 && seconds <= 86400 else {
+      throw BenchFailure.usage("--seconds is from 0.01 to 86400, not \(seconds)")
+    }
+    guard let mode = BenchSettings.Mode(rawValue: mode) else {
+      throw BenchFailure.usage("--mode is poll or interrupt, not \(mode)")
+    }
+    guard let sessions = BenchSettings.Sessions(rawValue: sessions) else {
+      throw BenchFailure.usage("--sessions is control or message, not \(sessions)")
+    }
+    guard BenchSettings.layoutNames.contains(layout) else {
+      throw BenchFailure.usage("--layout is legacy, revision1 or stateless, not \(layout)")
+    }
+    if let cpu, !(0..<1024).contains(cpu) {
+      throw BenchFailure.usage("--cpu is from 0 to 1023, not \(cpu)")
+    }
+    let isIndirect = indirect && !direct
+    guard isIndirect || depth <= 3640 else {
+      throw BenchFailure.usage("--depth is at most 3640 with direct descriptors, not \(depth)")
+    }
+    return BenchSettings(
+      depth: depth, batch: min(batch, depth), queueCount: queues, seconds: seconds, mode: mode,
+      isIndirect: isIndirect, layoutName: layout, sessions: sessions, processor: cpu,
+      verifies: verify)
+  }
+
+  private func checkedOperations() throws -> [BenchOperation] {
+    let names = operations.isEmpty ? ["aes-128-cbc-encrypt"] : operations
+    return try names.flatMap { $0.split(separator: ",") }.map { name in
+      guard let operation = BenchOperation(name: String(name)) else {
+        throw BenchFailure.usage(
+          "--op \(name) is unknown; names are like \(BenchOperation.examples)")
+      }
+      return operation
+    }
+  }
+
+  private func checkedSizes(for operations: [BenchOperation]) throws -> [Int] {
+    let sizes = try size.split(separator: ",").map { text in
+      guard let count = BenchSettings.byteCount(String(text)), (1...(64 << 20)).contains(count)
+      else {
+        throw BenchFailure.usage("--size \(text) is no size from 1 to 64MiB")
+      }
+      return count
+    }
+    guard !sizes.isEmpty else { throw BenchFailure.usage("--size names no size") }
+    for operation in operations {
+      for size in sizes {
+        if let objection = operation.objection(toByteCount: size) {
+          throw BenchFailure.usage(objection)
+        }
+      }
+    }
+    return sizes
+  }
+}

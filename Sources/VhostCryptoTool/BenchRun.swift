@@ -1,0 +1,163 @@
+import Foundation
+import LinuxSystem
+import Synchronization
+import VhostUserFrontend
+import VhostUserProtocol
+import VirtioSpec
+
+/// One measurement: a connection of its own, sessions, a worker per queue, and the checks
+/// afterwards.
+struct BenchRun {
+  let socketPath: String
+  let settings: BenchSettings
+  /// How long the daemon may take to listen, in milliseconds.
+  let patienceMilliseconds: Int
+
+  /// Measures one operation at one size.
+  func measure(_ operation: BenchOperation, byteCount: Int) throws -> BenchRow {
+    let client = try connect(byteCount: byteCount)
+    defer { client.frontend.disconnect() }
+    let sessionID =
+      settings.format == .stateless ? nil : try openSession(operation.session, client)
+    var random = SeededRandom(seed: 0x5EED)
+    var workers: [Seat] = []
+    for queue in client.dataQueues {
+      let operations = (0..<settings.depth).compactMap { _ in
+        operation.request(byteCount: byteCount, sessionID: sessionID, random: &random)
+      }
+      let worker = try BenchWorker(
+        queue: queue, operations: operations, format: client.format, settings: settings,
+        name: operation.name)
+      workers.append(Seat(worker))
+    }
+    var tally = try runTogether(workers)
+    for seat in workers { seat.worker.dispose() }
+    if settings.verifies {
+      try checkRoundTrip(operation, byteCount, sessionID, client, &random, &tally)
+    }
+    return BenchRow(
+      operation: operation.name, byteCount: byteCount, settings: settings, tally: tally)
+  }
+
+  // MARK: Connection
+
+  private func connect(byteCount: Int) throws -> CryptoClient {
+    var options = Frontend.Options(format: settings.format)
+    if settings.sessions == .control { options.protocolFeatures? &= ~ProtocolFeature.cryptoSession }
+    let frontend: Frontend
+    do {
+      frontend = try Frontend.connect(
+        path: socketPath, options: options, patienceMilliseconds: patienceMilliseconds)
+    } catch {
+      throw BenchFailure(
+        message: "no daemon at \(socketPath): \(error)", status: BenchFailure.unavailable)
+    }
+    let client = try CryptoClient.start(
+      frontend, memory: try GuestRAM(byteCount: memoryByteCount(byteCount)),
+      dataQueueCount: settings.queueCount, queueSize: queueSize,
+      messageLayout: settings.sessions == .message ? .current : nil)
+    guard frontend.requestFormat == settings.format else {
+      throw BenchFailure(
+        message: "the device does not offer the request layout \(settings.layoutName)",
+        status: BenchFailure.unavailable)
+    }
+    return client
+  }
+
+  /// Rings, and per request both texts, its header and what rounding costs.
+  private func memoryByteCount(_ byteCount: Int) -> Int {
+    let requests = settings.queueCount * settings.depth * (2 * byteCount + 2048)
+    let rings = (settings.queueCount + 1) * Int(queueSize) * 64
+    return (requests + rings + (4 << 20)) & ~0xFFFF
+  }
+
+  private var queueSize: UInt16 {
+    // Header, key, second key, IV, source, AAD, destination, result and status at most.
+    let descriptors = settings.isIndirect ? settings.depth : settings.depth * 9
+    var size: UInt16 = 256
+    while Int(size) < descriptors && size < 32768 { size *= 2 }
+    return size
+  }
+
+  private func openSession(_ spec: SessionSpec, _ client: CryptoClient) throws -> UInt64 {
+    let answer = try client.createSession(spec)
+    guard answer.statusWord == 0 else {
+      throw BenchFailure(
+        message: "the device refuses the session with \(answer.status)",
+        status: BenchFailure.unavailable)
+    }
+    return answer.sessionID
+  }
+
+  // MARK: Threads
+
+  /// First pass one after the other; then all queues at once, each from a thread of its own.
+  private func runTogether(_ workers: [Seat]) throws -> BenchTally {
+    for seat in workers { try seat.worker.runFirstPass() }
+    let results = Results()
+    var threads: [PinnedThread] = []
+    for (index, seat) in workers.enumerated() {
+      let cpu = settings.processor.map { $0 + index }
+      let thread = try PinnedThread(name: "bench-\(index)", cpu: cpu) {
+        do {
+          results.put(.success(try seat.worker.run()))
+        } catch {
+          results.put(.failure(error))
+        }
+      }
+      threads.append(thread)
+    }
+    var sum = BenchTally()
+    for result in results.wait(for: workers.count) { sum.add(try result.get()) }
+    for failure in threads.compactMap(\.pinningFailure) {
+      throw BenchFailure(message: failure, status: BenchFailure.usage)
+    }
+    return sum
+  }
+
+  /// Where a worker sits while threads take turns with it: first this one, then its own, then this.
+  private final class Seat: @unchecked Sendable {
+    var worker: BenchWorker
+    init(_ worker: consuming BenchWorker) { self.worker = worker }
+  }
+
+  /// What the threads hand over.
+  private final class Results: Sendable {
+    private let list = Mutex<[Result<BenchTally, any Error>]>([])
+    private let done = DispatchSemaphore(value: 0)
+
+    func put(_ result: sending Result<BenchTally, any Error>) {
+      list.withLock { $0.append(result) }
+      done.signal()
+    }
+
+    func wait(for count: Int) -> [Result<BenchTally, any Error>] {
+      for _ in 0..<count { done.wait() }
+      return list.withLock { $0 }
+    }
+  }
+
+  // MARK: Checks
+
+  /// The device undoes what it did: one request and its inverse give the source back.
+  private func checkRoundTrip(
+    _ operation: BenchOperation, _ byteCount: Int, _ sessionID: UInt64?, _ client: CryptoClient,
+    _ random: inout SeededRandom, _ tally: inout BenchTally
+  ) throws {
+    guard
+      let inverse = operation.inverse,
+      let request = operation.request(byteCount: byteCount, sessionID: sessionID, random: &random)
+    else { return }
+    let forward = try client.perform(request)
+    let inverseID = try sessionID == nil ? nil : openSession(inverse, client)
+    let backward = try client.perform(
+      OperationSpec(
+        inverse, sessionID: inverseID, iv: request.iv, source: forward.output, aad: request.aad))
+    tally.comparedCount += 1
+    if forward.status == .ok && backward.status == .ok && backward.output == request.source
+      && backward.result == forward.result
+    {
+      tally.matchedCount += 1
+    }
+  }
+}

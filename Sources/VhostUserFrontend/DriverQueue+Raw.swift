@@ -1,0 +1,103 @@
+internal import CRingShims
+
+/// A descriptor as it lies in the ring: every field free to be wrong.
+public struct RingDescriptor: Hashable, Sendable {
+  public var guestAddress: UInt64
+  public var byteCount: UInt32
+  public var flags: UInt16
+  public var next: UInt16
+
+  public init(guestAddress: UInt64, byteCount: UInt32, flags: UInt16, next: UInt16) {
+    self.guestAddress = guestAddress
+    self.byteCount = byteCount
+    self.flags = flags
+    self.next = next
+  }
+
+  /// The 16 bytes of `struct virtq_desc`.
+  public var bytes: [UInt8] {
+    var wire = WireBytes()
+    wire.append64(guestAddress)
+    wire.append32(byteCount)
+    wire.append32(UInt32(flags) | UInt32(next) << 16)
+    return wire.bytes
+  }
+
+  /// Reads the 16 bytes of `struct virtq_desc`; nil for another count.
+  public init?(bytes: [UInt8]) {
+    guard bytes.count == 16 else { return nil }
+    let wire = WireBytes(bytes)
+    guestAddress = wire.get64(at: 0)
+    byteCount = wire.get32(at: 8)
+    flags = UInt16(truncatingIfNeeded: wire.get32(at: 12))
+    next = UInt16(truncatingIfNeeded: wire.get32(at: 12) >> 16)
+  }
+}
+
+/// Access to the ring's memory without the driver's manners: tests break rules here.
+extension DriverQueue {
+  /// The descriptor at `index`, which is taken modulo the ring's size.
+  public func descriptor(_ index: UInt16) -> RingDescriptor {
+    // SAFETY: the masked index is below `size`; the table lives as long as `memory`.
+    let entry = unsafe descriptors + 16 * Int(index & mask)
+    return unsafe RingDescriptor(
+      guestAddress: cring_load64(entry), byteCount: cring_load32(entry + 8),
+      flags: cring_load16(entry + 12), next: cring_load16(entry + 14))
+  }
+
+  /// Overwrites the descriptor at `index`, which is taken modulo the ring's size.
+  public func setDescriptor(_ index: UInt16, _ descriptor: RingDescriptor) {
+    // SAFETY: as in `descriptor(_:)`.
+    let entry = unsafe descriptors + 16 * Int(index & mask)
+    unsafe cring_store64(entry, descriptor.guestAddress)
+    unsafe cring_store32(entry + 8, descriptor.byteCount)
+    unsafe cring_store16(entry + 12, descriptor.flags)
+    unsafe cring_store16(entry + 14, descriptor.next)
+  }
+
+  /// The available index in the ring's memory.
+  public var rawAvailableIndex: UInt16 { unsafe cring_load16(available + 2) }
+
+  /// Writes any available index, behind the driver's back.
+  public func setRawAvailableIndex(_ index: UInt16) {
+    unsafe cring_store16_release(available + 2, index)
+  }
+
+  /// Writes any head into an entry of the available ring (`slot` modulo the ring's size).
+  public func setRawAvailableEntry(_ slot: UInt16, head: UInt16) {
+    // SAFETY: the masked slot is below `size`.
+    unsafe cring_store16(available + 4 + 2 * Int(slot & mask), head)
+  }
+
+  /// The device's used index.
+  public var rawUsedIndex: UInt16 { unsafe cring_load16_acquire(used + 2) }
+
+  /// The device's `used.flags`: bit 0 asks for no kicks.
+  public var rawUsedFlags: UInt16 { unsafe cring_load16(used) }
+
+  /// The device's `avail_event`: the available index at which it wants a kick.
+  public var rawAvailableEvent: UInt16 { unsafe cring_load16(used + 4 + 8 * Int(size)) }
+
+  /// The driver's `used_event`: the used index at which it wants a call.
+  public var rawUsedEvent: UInt16 { unsafe cring_load16(available + 4 + 2 * Int(size)) }
+
+  /// The used entry in a slot (modulo the ring's size), whether or not it is new.
+  public func rawUsedEntry(_ slot: UInt16) -> UsedElement {
+    // SAFETY: the masked slot is below `size`.
+    let entry = unsafe used + 4 + 8 * Int(slot & mask)
+    return unsafe UsedElement(head: cring_load32(entry), byteCount: cring_load32(entry + 4))
+  }
+
+  /// Forgets everything in flight and starts over at `index`, as after a device reset or
+  /// `GET_VRING_BASE`.
+  ///
+  /// Reserved chains stay reserved.
+  public func restart(at index: UInt16) {
+    unsafe indices.pointee = Indices(
+      available: index, published: index, used: index, seenUsed: index)
+    unsafe cring_store16(available + 2, index)
+    unsafe cring_store16(used + 2, index)
+    unsafe cring_store16(used, 0)
+    unsafe cring_store16(used + 4 + 8 * Int(size), 0)
+  }
+}

@@ -1,1 +1,0 @@
-// VhostUserFrontend: placeholder until its files land.

@@ -1,0 +1,158 @@
+import Capabilities
+import CryptoDevice
+import CryptoTypes
+import Glibc
+import LinuxSystem
+import Logging
+import ServiceLifecycle
+import StatsEndpoint
+import Synchronization
+import UnixSignals
+import VhostUserBackend
+
+/// The running daemon: its engines, its devices with their servers, and the statistics.
+///
+/// Everything that can be refused is refused before the first front-end could connect: nothing is half-started.
+struct Daemon {
+  private let effective: Configuration
+  private let endpoints: [DaemonEndpoint]
+  private let offersConfig: Bool
+
+  init(_ effective: Configuration, endpoints: [DaemonEndpoint], offersConfig: Bool) {
+    self.effective = effective
+    self.endpoints = endpoints
+    self.offersConfig = offersConfig
+  }
+
+  /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
+  func run() -> Int32 {
+    let logger = DaemonLog.start(effective.log)
+    for warning in effective.warnings { logger.warning("\(warning)") }
+    do {
+      let parts = try build(logger)
+      return serve(parts, logger)
+    } catch let error as StartError {
+      complain(error.description)
+      return error.status
+    } catch {
+      complain("\(error)")
+      return EX_SOFTWARE
+    }
+  }
+
+  private struct Parts {
+    var devices: [GuestDevice]
+    var servers: [VhostUserServer]
+    var engines: HostEngines
+  }
+
+  private func build(_ logger: Logger) throws -> Parts {
+    let engines: HostEngines
+    do throws(EngineError) {
+      engines = try HostEngines(effective.engines)
+    } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
+    for engine in engines.versions {
+      logger.info("engine", metadata: ["name": "\(engine.name)", "version": "\(engine.version)"])
+    }
+    let advertisement = engines.advertisement(effective, fileName: "(capability file)")
+    for warning in advertisement.warnings { logger.warning("\(warning)") }
+    let table = AlgorithmTable(offered: advertisement.engineIndices(EngineIndex.byName))
+    // What the clock is worth is measured now, not when the first worker wants to know.
+    _ = TickClock.nanosecondsPerTick
+
+    var devices: [GuestDevice] = []
+    var servers: [VhostUserServer] = []
+    var firstWorker = 0
+    for (index, endpoint) in endpoints.enumerated() {
+      let configuration = deviceConfiguration(index)
+      let device = try GuestDevice(
+        configuration: configuration, workers: effective.workers, firstWorker: firstWorker,
+        algorithms: table, engines: engines, offersConfig: offersConfig, logger: logger)
+      firstWorker += configuration.settings.queueCount
+      servers.append(try makeServer(endpoint, device, logger))
+      devices.append(device)
+    }
+    return Parts(devices: devices, servers: servers, engines: engines)
+  }
+
+  /// The inherited socket has no place in the configuration: its device is the defaults'.
+  private func deviceConfiguration(_ index: Int) -> DeviceConfiguration {
+    if effective.devices.indices.contains(index) { return effective.devices[index] }
+    return DeviceConfiguration(name: "fd", socketPath: "", settings: effective.device)
+  }
+
+  private func makeServer(
+    _ endpoint: DaemonEndpoint, _ device: GuestDevice, _ logger: Logger
+  ) throws(StartError) -> VhostUserServer {
+    var logger = logger
+    logger[metadataKey: "device"] = "\(device.name)"
+    do throws(ServerError) {
+      switch endpoint {
+      case .listen(let path):
+        let server = try VhostUserServer(
+          endpoint: .path(path, mode: 0o660), device: device, logger: logger)
+        logger.info("listening", metadata: ["socket": "\(path)"])
+        return server
+      case .connect(let path):
+        return try VhostUserServer(endpoint: .connecting(path), device: device, logger: logger)
+      case .inherited(let rawValue):
+        let socket = FileDescriptor(owning: rawValue)
+        guard let isListening = try? socket.isListeningSocket() else {
+          throw .system(SystemError(call: "using --fd \(rawValue)", code: ENOTSOCK))
+        }
+        try? socket.setNonBlocking()
+        return try VhostUserServer(
+          endpoint: isListening ? .listening(socket) : .connected(socket), device: device,
+          logger: logger)
+      }
+    } catch { throw StartError(error) }
+  }
+
+  /// Runs the servers and the statistics as services that end together.
+  private func serve(_ parts: Parts, _ logger: Logger) -> Int32 {
+    let stats = DaemonStats(
+      devices: parts.devices,
+      engines: parts.engines.versions.map {
+        EngineInformation(name: $0.name, version: $0.version)
+      })
+    var services: [ServiceGroupConfiguration.ServiceConfiguration] = parts.servers.map {
+      // An inherited connection's end is the daemon's; a failed server must not leave the others half-served.
+      .init(
+        service: DeviceService(server: $0), successTerminationBehavior: .gracefullyShutdownGroup,
+        failureTerminationBehavior: .gracefullyShutdownGroup)
+    }
+    if let path = effective.stats.socketPath {
+      services.append(
+        .init(
+          service: StatsService(StatsServer(path: path, source: stats, logger: logger)),
+          failureTerminationBehavior: .gracefullyShutdownGroup))
+    }
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    return Blocking.run { try await group.run() }
+  }
+}
+
+/// Why the daemon does not start, and the exit status (sysexits) that says so.
+struct StartError: Error, CustomStringConvertible {
+  var description: String
+  var status: Int32
+
+  init(_ description: String, _ status: Int32) {
+    self.description = description
+    self.status = status
+  }
+
+  init(_ error: ServerError) {
+    switch error {
+    case .notASocket(let path):
+      self.init("\(path) exists and is no socket; give another --socket-path, or remove it", EX_CANTCREAT)
+    case .inUse(let path):
+      self.init("\(path): another process listens there; give another --socket-path", EX_CANTCREAT)
+    case .badPath(let path):
+      self.init("'\(path)' is no socket path; give 1 to 107 bytes", EX_USAGE)
+    case .system(let error): self.init("\(error)", error.code == ENOTSOCK ? EX_USAGE : EX_CANTCREAT)
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import Counters
+import CryptoDevice
+import CryptoTypes
+import GuestMemory
+import LinuxSystem
+import QueueWorkers
+import VhostUserBackend
+import VirtQueue
+
+/// Everything that one data worker is started with, kept alive until its thread has ended.
+@safe
+final class DataWorkerSetup: @unchecked Sendable {
+  // Unchecked: made on the device's thread, then used by the worker's alone.
+  let queue: QueueSetup
+  let layout: RequestLayout
+  let eventIndex: Bool
+  let offer: DeviceOffer
+  let sessions: SessionTable
+  let retirements: RetirementLog.Reader
+  let counters: QueueCounters
+  let settings: WorkerSettings
+  let engines: HostEngines
+  /// Borrowed from the device, which outlives its workers.
+  let attention: Int32
+
+  init(
+    queue: consuming QueueSetup, layout: RequestLayout, eventIndex: Bool, offer: DeviceOffer,
+    sessions: SessionTable, retirements: RetirementLog.Reader, counters: QueueCounters,
+    settings: WorkerSettings, engines: HostEngines, attention: Int32
+  ) {
+    self.queue = queue
+    self.layout = layout
+    self.eventIndex = eventIndex
+    self.offer = offer
+    self.sessions = sessions
+    self.retirements = retirements
+    self.counters = counters
+    self.settings = settings
+    self.engines = engines
+    self.attention = attention
+  }
+
+  /// The worker's thread, from start to end.
+  func run(_ context: QueueWorker.Context) {
+    let loop: WorkerLoop<HostLane>
+    do {
+      loop = try makeLoop(context.shared)
+    } catch {
+      context.failed("\(error)")
+      return
+    }
+    context.started()
+    serve(loop, context.shared)
+  }
+
+  private func makeLoop(_ shared: WorkerShared) throws -> WorkerLoop<HostLane> {
+    let ring = try SplitQueueLayout(
+      size: Int(queue.size), descriptorTable: queue.descriptorTable,
+      availableRing: queue.availableRing, usedRing: queue.usedRing)
+    var settings = settings
+    // Without a kick nobody would wake a sleeper.
+    if queue.kickRawValue < 0 { settings.pollMode = .always }
+    let events = unsafe try WorkerEvents(
+      kick: queue.kickRawValue, call: queue.callRawValue,
+      wake: shared.wakeDescriptor.rawValue, attention: attention, stop: shared.stopPointer)
+    let lane = try engines.makeLane(sessionCapacity: offer.sessionCapacity)
+    let processor = try RequestProcessor(
+      layout: layout, sessions: sessions.view, table: offer.algorithms,
+      slotCount: min(Int(queue.size), 1024))
+    let split = try SplitQueue(
+      layout: ring, eventIndex: eventIndex, nextAvailable: queue.nextAvailable)
+    return WorkerLoop(
+      queue: split, memory: queue.memory.view, processor: processor, lane: lane,
+      retirements: retirements, events: events, counters: counters.block, settings: settings,
+      ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
+  }
+
+  private func serve(_ loop: consuming WorkerLoop<HostLane>, _ shared: WorkerShared) {
+    do throws(QueueError) {
+      try serveOnHotPath(&loop)
+    } catch {
+      counters.block.add(.malformedRings, 1)
+      shared.reportFault("\(error)")
+      EventFD.signal(queue.errorRawValue)
+      EventFD.signal(attention)
+    }
+    shared.reportEnd(nextAvailable: loop.nextAvailable)
+  }
+}

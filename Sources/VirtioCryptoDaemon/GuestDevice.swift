@@ -1,0 +1,318 @@
+import Capabilities
+import Counters
+import CryptoDevice
+import CryptoTypes
+import GuestMemory
+import LinuxSystem
+import Logging
+import QueueWorkers
+import StatsEndpoint
+import Synchronization
+import VhostUserBackend
+import VhostUserProtocol
+import VirtQueue
+import VirtioSpec
+
+/// One guest's crypto device: what the vhost-user server calls, in terms of workers, sessions and queues.
+///
+/// Everything but `measure` happens on the server's thread.
+final class GuestDevice: VhostUserDevice, @unchecked Sendable {
+  // Unchecked: `shown` and the counters are the only things that other threads look at.
+  let name: String
+  let socketPath: String
+  private let offer: DeviceOffer
+  private let maximumQueueSize: Int
+  private let workerConfiguration: WorkerConfiguration
+  /// Number of this device's first worker, counted over all devices, for spreading them over the CPUs.
+  private let firstWorker: Int
+  private let offersConfig: Bool
+  private let engines: HostEngines
+  private let core: DeviceCore
+  private let queueCounters: [QueueCounters]
+  private let sessionCounters = SessionCounters()
+  private let logger: Logger
+  private let peerLog: PeerLog
+  /// Signalled by workers that have let go of sessions, or whose ring is corrupt.
+  private let attention: EventFD
+
+  private var features: UInt64 = 0
+  private var workers: [QueueWorker?]
+  private var faultIsLogged: [Bool]
+  private var control: ControlService?
+  var status: UInt8 = 0
+
+  /// What the statistics show of the device beside its counters.
+  private struct Shown {
+    var connected = false
+    var features: UInt64 = 0
+    var running: [Bool]
+  }
+  private let shown: Mutex<Shown>
+
+  init(
+    configuration: DeviceConfiguration, workers workerConfiguration: WorkerConfiguration,
+    firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, offersConfig: Bool,
+    logger: Logger
+  ) throws {
+    name = configuration.name
+    socketPath = configuration.socketPath
+    self.workerConfiguration = workerConfiguration
+    self.firstWorker = firstWorker
+    self.engines = engines
+    self.offersConfig = offersConfig
+    let settings = configuration.settings
+    maximumQueueSize = settings.queueSize
+    offer = DeviceOffer(
+      dataQueueCount: settings.queueCount, sessionCapacity: settings.maximumSessionCount,
+      maximumRequestByteCount: UInt32(clamping: settings.maximumRequestByteCount),
+      algorithms: algorithms,
+      statelessServices: Set(settings.statelessServices.map(CryptoService.init)))
+    let validation = try ValidationLane(engines)
+    core = unsafe DeviceCore(offer: offer) { unsafe validation.check($0) }
+    queueCounters = try (0..<settings.queueCount).map { _ in
+      try QueueCounters(rowCount: StatisticsRow.count)
+    }
+    workers = (0..<settings.queueCount).map { _ in nil }
+    faultIsLogged = [Bool](repeating: false, count: settings.queueCount)
+    shown = Mutex(Shown(running: [Bool](repeating: false, count: settings.queueCount)))
+    attention = try EventFD()
+    var logger = logger
+    logger[metadataKey: "device"] = "\(name)"
+    self.logger = logger
+    peerLog = PeerLog(logger)
+  }
+
+  /// A lane of the control side's own, which tries the keys of new sessions.
+  private final class ValidationLane {
+    private var lane: HostLane
+    init(_ engines: HostEngines) throws(EngineError) {
+      lane = try engines.makeLane(sessionCapacity: 1)
+    }
+    func check(_ session: UnsafePointer<SessionParameters>) -> CryptoOutcome {
+      unsafe lane.validate(session)
+    }
+  }
+
+  // MARK: - Negotiation
+
+  var offeredFeatures: UInt64 { offer.features }
+
+  var offeredProtocolFeatures: UInt64 {
+    ProtocolFeature.multiqueue | ProtocolFeature.replyAcknowledgement
+      | ProtocolFeature.cryptoSession | ProtocolFeature.backendRequests
+      | ProtocolFeature.backendSendDescriptor | ProtocolFeature.configureMemorySlots
+      | ProtocolFeature.status | ProtocolFeature.resetDevice
+      | (offersConfig ? ProtocolFeature.config : 0)
+  }
+
+  /// Data queues, and the control queue behind them.
+  var queueCount: Int { offer.dataQueueCount + 1 }
+
+  func connectionOpened(_ frontend: FrontendChannel) {
+    logger.info("front-end connected")
+    shown.withLock { $0.connected = true }
+  }
+
+  func connectionClosed() {
+    destroySessions()
+    core.revision1 = false
+    features = 0
+    status = 0
+    shown.withLock { shown in
+      shown.connected = false
+      shown.features = 0
+    }
+    logger.info("front-end disconnected")
+  }
+
+  func setFeatures(_ accepted: UInt64) {
+    features = accepted
+    core.revision1 = offer.layout(features: accepted).revision1
+    shown.withLock { $0.features = accepted }
+  }
+
+  func setProtocolFeatures(_ accepted: UInt64) {}
+
+  func reset() {
+    destroySessions()
+    status = 0
+  }
+
+  // MARK: - Configuration space
+
+  func readConfiguration(offset: Int, byteCount: Int) -> [UInt8]? {
+    let bytes = offer.configuration.bytes
+    guard offset >= 0, byteCount >= 0, offset <= bytes.count, byteCount <= bytes.count - offset
+    else { return nil }
+    return Array(bytes[offset..<offset + byteCount])
+  }
+
+  /// Every field is read-only for the driver.
+  func writeConfiguration(offset: Int, bytes: [UInt8]) -> Bool { false }
+
+  // MARK: - Queues
+
+  func startQueue(_ setup: consuming QueueSetup) throws(QueueStartError) {
+    guard !setup.isPacked else { throw QueueStartError(reason: "packed rings are not offered") }
+    guard Int(setup.size) <= maximumQueueSize else {
+      throw QueueStartError(reason: "the ring is larger than the device's queue-size")
+    }
+    if setup.index == offer.dataQueueCount {
+      control = try ControlService(setup, eventIndex: usesEventIndex, core: core)
+      serveControlQueue()
+    } else {
+      try startWorker(setup)
+    }
+  }
+
+  private var usesEventIndex: Bool { features & VirtioFeature.ringEventIndex != 0 }
+
+  private func startWorker(_ queue: consuming QueueSetup) throws(QueueStartError) {
+    let index = queue.index
+    var settings = WorkerSettings()
+    settings.pollMode = PollMode(workerConfiguration.pollMode)
+    settings.spinMicroseconds = workerConfiguration.spinMicroseconds
+    settings.cpu = workerConfiguration.cpu(ofWorker: firstWorker + index)
+    // From here on the worker may look sessions up, so it must be in the log before it runs.
+    let reader = core.sessions.retirements.join(worker: index)
+    let setup = DataWorkerSetup(
+      queue: queue, layout: offer.layout(features: features), eventIndex: usesEventIndex,
+      offer: offer, sessions: core.sessions, retirements: reader,
+      counters: queueCounters[index], settings: settings, engines: engines,
+      attention: attention.rawValue)
+    do throws(WorkerStartError) {
+      let worker = try QueueWorker(name: "vcrypto-q\(index)", cpu: settings.cpu) { setup.run($0) }
+      if let failure = worker.pinningFailure {
+        logger.warning(
+          "worker is not pinned", metadata: ["queue": "\(index)", "reason": "\(failure)"])
+      }
+      workers[index] = worker
+    } catch {
+      core.sessions.retirements.leave(worker: index)
+      throw QueueStartError(reason: "\(error)")
+    }
+    faultIsLogged[index] = false
+    show(index, running: true)
+  }
+
+  func stopQueue(_ index: Int) -> UInt32? {
+    if index == offer.dataQueueCount {
+      defer { control = nil }
+      return control.map { UInt32($0.nextAvailable) }
+    }
+    guard workers.indices.contains(index), let worker = workers[index] else { return nil }
+    let nextAvailable = worker.stop()
+    logFault(of: index)
+    workers[index] = nil
+    core.sessions.retirements.leave(worker: index)
+    core.sessions.reclaim()
+    show(index, running: false)
+    return UInt32(nextAvailable)
+  }
+
+  private func show(_ index: Int, running: Bool) {
+    shown.withLock { $0.running[index] = running }
+  }
+
+  // MARK: - Sessions
+
+  func createSession(_ request: VhostUserProtocol.SessionRequest) -> Int64 {
+    guard let wanted = CryptoDevice.SessionRequest(request) else {
+      sessionCounters.recordRefused()
+      return -Int64(VirtioCryptoStatus.notsupp.rawValue)
+    }
+    let result = unsafe request.cipherKey.withUnsafeBytes { cipherKey in
+      unsafe request.authKey.withUnsafeBytes { authKey in
+        Result { () throws(Refusal) in
+          unsafe try core.createSession(wanted, cipherKey: cipherKey, authKey: authKey)
+        }
+      }
+    }
+    countSessions()
+    switch result {
+    case .success(let identifier): return Int64(identifier)
+    case .failure(let refusal):
+      return -Int64(VirtioCryptoStatus(refusal, revision1: core.revision1).rawValue)
+    }
+  }
+
+  func closeSession(_ id: UInt64) -> Bool {
+    defer { countSessions() }
+    do throws(Refusal) {
+      try core.destroySession(id, services: Set(CryptoService.allCases))
+    } catch { return false }
+    wakeForRetirements()
+    return true
+  }
+
+  private func destroySessions() {
+    core.sessions.destroyAll()
+    countSessions()
+    wakeForRetirements()
+  }
+
+  /// Sleeping workers must drop the keys of sessions that are gone.
+  private func wakeForRetirements() {
+    guard core.sessions.retirements.hasUnacknowledged else { return }
+    for case let worker? in workers { worker.wake() }
+  }
+
+  /// Brings the counters that others read in line with the session table.
+  private func countSessions() {
+    sessionCounters.update(
+      created: core.sessions.createdCount, destroyed: core.sessions.destroyedCount,
+      refused: core.refusedCount)
+  }
+
+  // MARK: - Control queue and workers' news
+
+  var serviceDescriptors: [Int32] {
+    [attention.rawValue] + (control.map { [$0.kick] } ?? [])
+  }
+
+  func descriptorIsReady(_ descriptor: Int32) {
+    if descriptor == attention.rawValue {
+      attention.drain()
+      core.sessions.reclaim()
+      for index in workers.indices { logFault(of: index) }
+    } else if descriptor == control?.kick {
+      EventFD.drain(descriptor)
+      serveControlQueue()
+    }
+  }
+
+  private func serveControlQueue() {
+    guard let control else { return }
+    if let fault = control.serve() {
+      peerLog.log(
+        .warning, "control queue stopped: the guest corrupted its ring", ["fault": "\(fault)"])
+    }
+    countSessions()
+    wakeForRetirements()
+  }
+
+  private func logFault(of index: Int) {
+    guard !faultIsLogged[index], let fault = workers[index]?.fault else { return }
+    faultIsLogged[index] = true
+    show(index, running: false)
+    peerLog.log(
+      .warning, "queue stopped: the guest corrupted its ring",
+      ["queue": "\(index)", "fault": "\(fault)"])
+  }
+
+  // MARK: - Statistics
+
+  /// The device as it is now; from any thread.
+  func measure(engineNames: [String]) -> DeviceSnapshot {
+    let shown = shown.withLock { $0 }
+    let queues = queueCounters.enumerated().map { index, counters in
+      MeasuredQueue(
+        index: index, isRunning: shown.running[index],
+        cpu: workerConfiguration.cpu(ofWorker: firstWorker + index),
+        counters: counters.snapshot(nanosecondsPerTick: TickClock.nanosecondsPerTick))
+    }
+    return DeviceSnapshot(
+      name: name, socket: socketPath, connected: shown.connected, features: shown.features,
+      sessions: sessionCounters.snapshot(), queues: queues, engineNames: engineNames)
+  }
+}

@@ -1,0 +1,67 @@
+import Dispatch
+import Glibc
+import LinuxSystem
+import ServiceLifecycle
+import StatsEndpoint
+import Synchronization
+import VhostUserBackend
+
+/// One device's server as a service: a thread of its own that ends with a graceful shutdown.
+struct DeviceService: Service {
+  let server: VhostUserServer
+
+  func run() async throws {
+    let server = server
+    try await withGracefulShutdownHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+        do {
+          _ = try PinnedThread(name: "vcrypto-ctl") {
+            continuation.resume(with: Result { try server.run() })
+          }
+        } catch { continuation.resume(throwing: error) }
+      }
+    } onGracefulShutdown: {
+      server.stop()
+    }
+  }
+}
+
+/// The statistics as a service.
+struct StatsService: Service {
+  let server: StatsServer
+
+  init(_ server: StatsServer) { self.server = server }
+
+  func run() async throws {
+    let server = server
+    try await withGracefulShutdownHandler {
+      try await server.run()
+    } onGracefulShutdown: {
+      Task { await server.stop() }
+    }
+  }
+}
+
+/// Runs asynchronous work from a synchronous command.
+enum Blocking {
+  /// The exit status: 0 when the work ended, else the sysexits code of its error, which is told.
+  static func run(_ work: @escaping @Sendable () async throws -> Void) -> Int32 {
+    let done = DispatchSemaphore(value: 0)
+    let box = StatusBox()
+    Task {
+      do {
+        try await work()
+      } catch {
+        complain("\(error)")
+        box.value.withLock { $0 = EX_CANTCREAT }
+      }
+      done.signal()
+    }
+    done.wait()
+    return box.value.withLock { $0 }
+  }
+
+  private final class StatusBox: Sendable {
+    let value = Mutex<Int32>(0)
+  }
+}

@@ -1,0 +1,176 @@
+import ArgumentParser
+import Capabilities
+import Foundation
+import Glibc
+import LinuxSystem
+import Logging
+
+/// The daemon's command line. Spec: vhost-user, "Backend program conventions".
+@main
+struct VhostUserCrypto: ParsableCommand {
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "vhost-user-crypto",
+    abstract: "Gives KVM guests a virtio-crypto accelerator over vhost-user.",
+    discussion: """
+      Serves one device per socket: a VMM such as QEMU connects, hands over the guest's memory and virtqueues, and \
+      the daemon does the guest's crypto in place. It runs in the foreground and ends cleanly on SIGTERM.
+
+        vhost-user-crypto --socket-path=/run/vm1-crypto.sock
+        qemu-system-x86_64 … -object memory-backend-memfd,id=mem,size=2G,share=on -numa node,memdev=mem \\
+          -chardev socket,id=chr0,path=/run/vm1-crypto.sock \\
+          -object cryptodev-vhost-user,id=crypto0,chardev=chr0 -device virtio-crypto-pci,cryptodev=crypto0
+
+      What it offers is settled by a capability file (--config; examples under config/) and by what this host can do, \
+      proved by self-tests at start. Without a file: everything. `vhost-crypto stats` shows what it does.
+      """,
+    version: "vhost-user-crypto \(version)")
+
+  @Option(
+    name: .customLong("socket-path"),
+    help: ArgumentHelp(
+      "Listen at this Unix socket for a front-end; one device each, may be repeated.",
+      valueName: "path"))
+  var socketPaths: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Serve the socket that was inherited as this descriptor: connected or listening.",
+      valueName: "fdnum"))
+  var fd: Int32?
+
+  @Flag(help: "Connect to --socket-path, where the front-end listens, and connect again when it leaves.")
+  var client = false
+
+  @Option(help: ArgumentHelp("Read this capability file.", valueName: "file"))
+  var config: String?
+
+  @Option(
+    help: ArgumentHelp("Serve statistics (HTTP) at this Unix socket.", valueName: "path"))
+  var statsSocket: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level"))
+  var logLevel: String?
+
+  @Option(help: ArgumentHelp("text or json. (default: text)", valueName: "format"))
+  var logFormat: String?
+
+  @Flag(
+    name: .customLong("no-config-feature"),
+    help: """
+      Do not offer the CONFIG protocol feature, which makes QEMU 7.1 to 8.0 crash with some machine types.
+      """)
+  var noConfigFeature = false
+
+  @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
+  var printCapabilities = false
+
+  @Flag(help: "Check the capability file, say what would be advertised, and exit: 0 or 78 (EX_CONFIG).")
+  var checkConfig = false
+
+  @Flag(help: "Print the effective capability file with every default, and exit.")
+  var printConfig = false
+
+  func run() throws {
+    if printCapabilities {
+      print(#"{"#)
+      print(#"  "type": "crypto""#)
+      print(#"}"#)
+      return
+    }
+    let effective = try effectiveConfiguration()
+    if printConfig {
+      print(effective.renderYAML(), terminator: "")
+      return
+    }
+    if checkConfig {
+      try ConfigurationCheck(effective, fileName: config).run()
+      return
+    }
+    try Self.exit(code: Daemon(effective, endpoints: endpoints(effective), offersConfig: !noConfigFeature).run())
+  }
+
+  /// The capability file, or the defaults, with the command line's own wishes on top.
+  private func effectiveConfiguration() throws -> Configuration {
+    var effective = Configuration()
+    if let config {
+      do throws(ConfigurationError) {
+        effective = try Configuration.load(path: config)
+      } catch { throw complaint("\(error)", EX_CONFIG) }
+    }
+    for path in socketPaths {
+      guard !path.isEmpty else {
+        throw complaint("--socket-path is empty; give the path of a Unix socket", EX_USAGE)
+      }
+      effective.devices.append(
+        DeviceConfiguration(
+          name: Self.deviceName(path, taken: effective.devices.map(\.name)), socketPath: path,
+          settings: effective.device))
+    }
+    if let statsSocket { effective.stats.socketPath = statsSocket }
+    if let logLevel {
+      guard let level = LogConfiguration.Level(rawValue: logLevel) else {
+        let known = LogConfiguration.Level.allCases.map(\.rawValue).joined(separator: ", ")
+        throw complaint("--log-level '\(logLevel)' is unknown; one of \(known)", EX_USAGE)
+      }
+      effective.log.level = level
+    }
+    if let logFormat {
+      guard let format = LogConfiguration.Format(rawValue: logFormat) else {
+        throw complaint("--log-format '\(logFormat)' is unknown; text or json", EX_USAGE)
+      }
+      effective.log.format = format
+    }
+    return effective
+  }
+
+  /// A device's name from its socket's: `/run/vm1.sock` is `vm1`.
+  private static func deviceName(_ path: String, taken: [String]) -> String {
+    let file = path.split(separator: "/").last.map(String.init) ?? path
+    let base = file.hasSuffix(".sock") && file.count > 5 ? String(file.dropLast(5)) : file
+    guard taken.contains(base) else { return base }
+    return (2...).lazy.map { "\(base)-\($0)" }.first { !taken.contains($0) } ?? base
+  }
+
+  /// One endpoint per device, in the order of the configuration's devices.
+  private func endpoints(_ effective: Configuration) throws -> [DaemonEndpoint] {
+    if let fd {
+      guard socketPaths.isEmpty, effective.devices.isEmpty else {
+        throw complaint("--fd and --socket-path (or devices: in the file) exclude each other", EX_USAGE)
+      }
+      guard fcntl(fd, F_GETFD) >= 0 else {
+        throw complaint("--fd \(fd) is not an open descriptor; pass an inherited socket", EX_USAGE)
+      }
+      return [.inherited(fd)]
+    }
+    guard !effective.devices.isEmpty else {
+      throw complaint("no socket; give --socket-path=PATH (or --fd, or devices: in a capability file)", EX_USAGE)
+    }
+    return effective.devices.map { client ? .connect($0.socketPath) : .listen($0.socketPath) }
+  }
+
+  /// One line on standard error, and the exit status that says the same.
+  private func complaint(_ text: String, _ status: Int32) -> any Error {
+    complain(text)
+    return ExitCode(status)
+  }
+
+  private static func exit(code: Int32) throws {
+    if code != 0 { throw ExitCode(code) }
+  }
+}
+
+/// Where a device meets its front-end.
+enum DaemonEndpoint: Sendable {
+  case listen(String)
+  case connect(String)
+  case inherited(Int32)
+}
+
+/// Writes one line for people to standard error.
+func complain(_ text: String) {
+  FileHandle.standardError.write(Data("vhost-user-crypto: \(text)\n".utf8))
+}

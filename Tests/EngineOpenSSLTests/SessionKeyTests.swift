@@ -1,0 +1,307 @@
+import CryptoTypes
+import Foundation
+import Testing
+
+@testable import EngineOpenSSL
+
+/// What the lane keeps of keys, for how long, and what it refuses.
+@Suite(.serialized) struct SessionKeyTests {
+  private static let iv = [UInt8](repeating: 1, count: 16)
+  private static let text = [UInt8](repeating: 2, count: 64)
+
+  private func cbc(_ key: [UInt8]) -> Request {
+    .cipher(.aesCBC, .encrypt, key: key, iv: Self.iv, source: Self.text)
+  }
+
+  @Test func freshMemoryIsATableOfEmptyEntries() {
+    var zeros = [UInt64](repeating: 0, count: MemoryLayout<KeyedContexts>.stride / 8 + 1)
+    zeros.withUnsafeMutableBytes {
+      let entry = $0.assumingMemoryBound(to: KeyedContexts.self)[0]
+      #expect(entry.recipe.isEmpty)
+      #expect(
+        entry.cipher == nil && entry.cmac == nil && entry.hmacInner == nil
+          && entry.authenticator == nil)
+      #expect(entry.counter == nil && entry.block == nil)
+    }
+  }
+
+  @Test func sessionsKeepTheirKeysApart() throws {
+    let harness = try LaneHarness()
+    let keys = (0..<4).map { [UInt8](repeating: UInt8($0), count: 16) }
+    let alone = keys.map { harness.run(cbc($0)).destination }
+    for _ in 0..<3 {
+      for index in 0..<4 {
+        let response = harness.run(
+          cbc(keys[index]), sessionIndex: UInt32(index), generation: 77)
+        #expect(response == Response(outcome: .ok, destination: alone[index], result: []))
+      }
+    }
+  }
+
+  @Test func keysAreExpandedOncePerGeneration() throws {
+    let harness = try LaneHarness()
+    let first = [UInt8](repeating: 1, count: 16)
+    let second = [UInt8](repeating: 2, count: 16)
+    let underFirst = harness.run(cbc(first), generation: 1).destination
+    // The lane has not been told of a new session, so it goes on with the keys that it has expanded.
+    #expect(harness.run(cbc(second), generation: 1).destination == underFirst)
+    let underSecond = harness.run(cbc(second), generation: 2).destination
+    #expect(underSecond != underFirst)
+    harness.lane.forget(sessionIndex: 0)
+    #expect(harness.run(cbc(first), generation: 2).destination == underFirst)
+  }
+
+  @Test func aNewGenerationMayBeOfAnotherService() throws {
+    let harness = try LaneHarness()
+    for _ in 0..<3 {
+      #expect(harness.run(cbc([UInt8](0..<16))).outcome == .ok)
+      #expect(harness.run(.hash(.sha1, source: [1], resultByteCount: 20)).outcome == .ok)
+      #expect(
+        harness.run(.mac(.hmacSHA1, key: [1], source: [], resultByteCount: 20)).outcome == .ok)
+    }
+  }
+
+  @Test func indexBeyondTheCapacityIsServedLikeAStatelessRequest() throws {
+    let harness = try LaneHarness()
+    let request = cbc([UInt8](0..<16))
+    let index = UInt32(LaneHarness.sessionCapacity)
+    #expect(harness.run(request, sessionIndex: index) == harness.run(request))
+    harness.lane.forget(sessionIndex: index)
+    harness.lane.forget(sessionIndex: .max)
+  }
+
+  @Test func aRefusedKeyLeavesNothingAndIsRefusedAgain() throws {
+    let harness = try LaneHarness()
+    let bad = cbc([1, 2, 3])
+    for _ in 0..<3 { #expect(harness.run(bad, generation: 5).outcome == .failed) }
+    #expect(harness.run(cbc([UInt8](0..<16)), generation: 5).outcome == .ok)
+  }
+
+  // MARK: Keys in memory
+
+  /// Every kind of context that can hold a key, with an AES key or one for HMAC of 32 bytes.
+  private static var keyed: [Request] {
+    let zeros = [UInt8](repeating: 0, count: 32)
+    func chain(_ mac: MACAlgorithm) -> Request {
+      var request = Request.cipher(.aesCTR, .encrypt, key: zeros, iv: iv, source: text)
+      request.session.service = .chain
+      request.session.hashMode = .authenticated
+      request.session.mac = mac
+      request.cipherRange = 0..<64
+      request.hashRange = 0..<64
+      request.authKey = zeros
+      request.aad = Array(iv.prefix(12))
+      request.resultByteCount = 16
+      return request
+    }
+    return [
+      .cipher(.aesECB, .encrypt, key: zeros, iv: [], source: text),
+      .cipher(.aesCBC, .encrypt, key: zeros, iv: iv, source: text),
+      .cipher(.aesCTR, .encrypt, key: zeros, iv: iv, source: text),
+      .cipher(.aesXTS, .encrypt, key: zeros, iv: iv, source: text),
+      .mac(.hmacSHA256, key: zeros, source: text, resultByteCount: 32),
+      .mac(.cmacAES, key: zeros, source: text, resultByteCount: 16),
+      .mac(.gmacAES, key: zeros, iv: Array(iv.prefix(12)), source: text, resultByteCount: 16),
+      .seal(
+        .gcm, key: zeros, iv: Array(iv.prefix(12)), aad: [], source: text, tagByteCount: 16),
+      .seal(.gcm, key: zeros, iv: iv, aad: [], source: text, tagByteCount: 16),
+      .seal(
+        .ccm, key: zeros, iv: Array(iv.prefix(12)), aad: [], source: text, tagByteCount: 16),
+      .seal(
+        .chacha20Poly1305, key: zeros, iv: Array(iv.prefix(12)), aad: [], source: text,
+        tagByteCount: 16),
+      chain(.hmacSHA1), chain(.gmacAES),
+    ]
+  }
+
+  /// Runs a request under a key that stands nowhere else in memory, and returns that key with all bits flipped.
+  private func runUnderSecretKey(
+    _ request: Request, on harness: LaneHarness, sessionIndex: UInt32,
+    _ generator: inout SeededGenerator
+  ) -> [UInt8] {
+    let prepared = PreparedRequest(request, inPlace: false)
+    let key: UnsafePointer<UInt8>?
+    let count: UInt32
+    if request.session.service == .mac {
+      (key, count) = (prepared.session.pointee.authKey, prepared.session.pointee.authKeyByteCount)
+    } else {
+      key = prepared.session.pointee.cipherKey
+      count = prepared.session.pointee.cipherKeyByteCount
+    }
+    let writable = UnsafeMutablePointer(mutating: key)
+    var flipped: [UInt8] = []
+    for index in 0..<Int(count) {
+      let byte = UInt8(truncatingIfNeeded: generator.next() >> 24)
+      writable?[index] = byte
+      flipped.append(~byte)
+    }
+    prepared.operation.pointee.sessionIndex = sessionIndex
+    prepared.operation.pointee.sessionGeneration = harness.nextGeneration()
+    harness.submit(prepared)
+    #expect(prepared.operation.pointee.outcome == .ok)
+    prepared.release()
+    return flipped
+  }
+
+  @Test func forgetLeavesNoKeyInMemory() throws {
+    let harness = try LaneHarness()
+    var generator = SeededGenerator(state: 0xfeed)
+    for request in Self.keyed {
+      let flipped = runUnderSecretKey(request, on: harness, sessionIndex: 3, &generator)
+      let half = Array(flipped.prefix(16))
+      // A key schedule begins with the key, and ChaCha20 keeps its own as it is. HMAC keeps only what the padded keys
+      // hash to.
+      let isHMAC = request.session.service == .mac && request.session.mac == .hmacSHA256
+      #expect(try (MemorySearch.occurrences(ofComplement: half) > 0) == !isHMAC)
+      harness.lane.forget(sessionIndex: 3)
+      #expect(try MemorySearch.occurrences(ofComplement: half) == 0)
+    }
+  }
+
+  @Test func aStatelessRequestLeavesNoKeyInMemory() throws {
+    let harness = try LaneHarness()
+    var generator = SeededGenerator(state: 0xbeef)
+    for request in Self.keyed {
+      let flipped = runUnderSecretKey(
+        request, on: harness, sessionIndex: CryptoOperation.transientSession, &generator)
+      #expect(try MemorySearch.occurrences(ofComplement: Array(flipped.prefix(16))) == 0)
+    }
+  }
+
+  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws {
+    var generator = SeededGenerator(state: 0xcafe)
+    var flipped: [[UInt8]] = []
+    do {
+      let harness = try LaneHarness()
+      for (index, request) in Self.keyed.enumerated() {
+        flipped.append(
+          runUnderSecretKey(request, on: harness, sessionIndex: UInt32(index), &generator))
+      }
+      #expect(try MemorySearch.occurrences(ofComplement: Array(flipped[0].prefix(16))) > 0)
+    }
+    for key in flipped {
+      #expect(try MemorySearch.occurrences(ofComplement: Array(key.prefix(16))) == 0)
+    }
+  }
+
+  // MARK: Validation
+
+  @Test func keysThatDoNotFitAreRefused() throws {
+    let harness = try LaneHarness()
+    for cipher in CipherAlgorithm.allCases {
+      for count in 0...80 {
+        let key = (0..<count).map { UInt8($0) }
+        let outcome = harness.validate(
+          .cipher(cipher, .encrypt, key: key, iv: [], source: []))
+        switch cipher {
+        case .aesECB, .aesCBC, .aesCTR, .aesXTS, .tripleDESECB, .tripleDESCBC:
+          #expect(
+            outcome == (cipher.accepts(keyByteCount: count) ? .ok : .failed), "\(cipher) \(count)")
+        default: #expect(outcome == .unsupported, "\(cipher) \(count)")
+        }
+      }
+    }
+    for aead in AEADAlgorithm.allCases {
+      for count in 0...40 {
+        let outcome = harness.validate(
+          .open(
+            aead, key: [UInt8](repeating: 1, count: count), iv: [], aad: [], source: [], tag: []))
+        #expect(outcome == (aead.accepts(keyByteCount: count) ? .ok : .failed), "\(aead) \(count)")
+      }
+    }
+    for mac in MACAlgorithm.allCases {
+      for count in [0, 1, 8, 15, 16, 24, 32, 33, 64, 512, 513] {
+        let outcome = harness.validate(
+          .mac(mac, key: [UInt8](repeating: 1, count: count), source: [], resultByteCount: 4))
+        switch mac {
+        case .gmacTwofish, .kasumiF9, .snow3gUIA2, .cbcmacAES, .cbcmacKasumiF9, .xcbcAES, .zucEIA3:
+          #expect(outcome == .unsupported, "\(mac) \(count)")
+        default:
+          #expect(outcome == (mac.accepts(keyByteCount: count) ? .ok : .failed), "\(mac) \(count)")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: CryptoDirection.allCases)
+  func equalHalvesOfAnXTSKeyAreRefused(_ direction: CryptoDirection) throws {
+    let harness = try LaneHarness()
+    for count in [32, 64] {
+      let half = [UInt8](0..<UInt8(count / 2))
+      let request = Request.cipher(
+        .aesXTS, direction, key: half + half, iv: Self.iv, source: Self.text)
+      #expect(harness.validate(request) == .failed)
+      #expect(harness.run(request).outcome == .failed)
+      #expect(
+        harness.run(request, sessionIndex: CryptoOperation.transientSession).outcome == .failed)
+      // The context that refused a key must serve the next.
+      let good = Request.cipher(
+        .aesXTS, direction, key: [UInt8](0..<UInt8(count)), iv: Self.iv, source: Self.text)
+      #expect(harness.runAllWays(good).outcome == .ok)
+    }
+  }
+
+  @Test func lengthsThatDoNotFitFailAndLeaveTheSessionUsable() throws {
+    let harness = try LaneHarness()
+    let key = [UInt8](0..<16)
+    let good = cbc(key)
+    let expected = harness.run(good, generation: 1)
+    for count in 1..<16 {
+      var bad = good
+      bad.source = [UInt8](repeating: 0, count: count)
+      #expect(harness.run(bad, generation: 1).outcome == .failed)
+      #expect(harness.run(good, generation: 1) == expected)
+    }
+    for count in [0, 1, 12, 15] {
+      var bad = good
+      bad.iv = [UInt8](repeating: 0, count: count)
+      #expect(harness.run(bad, generation: 1).outcome == .failed)
+    }
+    let short = Request.cipher(
+      .aesXTS, .encrypt, key: [UInt8](0..<32), iv: Self.iv, source: [UInt8](0..<15))
+    #expect(harness.run(short).outcome == .failed)
+    let long = Request.seal(
+      .ccm, key: key, iv: [UInt8](0..<13), aad: [], source: [UInt8](repeating: 0, count: 65_536),
+      tagByteCount: 16)
+    #expect(harness.run(long).outcome == .failed)
+  }
+
+  @Test func operationsBeyondOneGibibyteFail() throws {
+    let harness = try LaneHarness()
+    let prepared = PreparedRequest(cbc([UInt8](0..<16)), inPlace: true)
+    defer { prepared.release() }
+    prepared.operation.pointee.sourceByteCount = 1 << 30 + 1
+    prepared.operation.pointee.sessionIndex = 0
+    harness.submit(prepared)
+    #expect(prepared.operation.pointee.outcome == .failed)
+    prepared.operation.pointee.sourceByteCount = 64
+    prepared.operation.pointee.aadByteCount = .max
+    harness.submit(prepared)
+    #expect(prepared.operation.pointee.outcome == .failed)
+  }
+
+  @Test func emptySourcesAreLegal() throws {
+    let harness = try LaneHarness()
+    let key = [UInt8](0..<16)
+    for cipher in [CipherAlgorithm.aesECB, .aesCBC, .aesCTR] {
+      let iv = [UInt8](repeating: 0, count: cipher.ivByteCount)
+      #expect(
+        harness.runAllWays(.cipher(cipher, .decrypt, key: key, iv: iv, source: [])).outcome == .ok)
+    }
+    for aead in [AEADAlgorithm.gcm, .ccm] {
+      for iv in aead == .gcm ? [12, 16] : [7, 12, 13] {
+        let nonce = [UInt8](repeating: 3, count: iv)
+        let sealed = harness.runAllWays(
+          .seal(aead, key: key, iv: nonce, aad: [], source: [], tagByteCount: 16))
+        #expect(sealed.outcome == .ok)
+        #expect(
+          harness.runAllWays(
+            .open(aead, key: key, iv: nonce, aad: [], source: [], tag: sealed.result)
+          ).outcome == .ok)
+      }
+    }
+    #expect(
+      harness.runAllWays(.mac(.hmacSHA256, key: [], source: [], resultByteCount: 32)).result
+        == Reference.hmac("SHA256", key: [], []))
+  }
+}

@@ -1,0 +1,163 @@
+import Foundation
+import VhostUserFrontend
+
+/// The built daemon, running in a temporary directory of its own until `terminate` or the last
+/// reference goes.
+public final class DaemonProcess: Sendable {
+  public typealias Exit = ChildProcess.Exit
+
+  /// The directory that holds the executables of this build, the test bundle's own.
+  ///
+  /// The test runner is `….xctest` in that directory, or (Swift Testing alone) an executable beside
+  /// it.
+  public static let buildDirectory: String = {
+    let runner = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+    let candidates = [CommandLine.arguments.first, runner].compactMap { $0 }
+    let arguments = CommandLine.arguments.filter { $0.contains(".xctest") }
+    for path in arguments + candidates {
+      let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
+      let daemon = directory + "/vhost-user-crypto"
+      if FileManager.default.isExecutableFile(atPath: daemon) { return directory }
+    }
+    return candidates.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "."
+  }()
+
+  /// The path of a built executable, such as `vhost-crypto`.
+  public static func executable(_ name: String) throws -> String {
+    let path = buildDirectory + "/" + name
+    guard FileManager.default.isExecutableFile(atPath: path) else {
+      throw TestSupportError("no executable \(path): run `swift build` first")
+    }
+    return path
+  }
+
+  public let directory: TemporaryDirectory
+  public let socketPath: String
+  public let process: ChildProcess
+  public var pid: Int32 { process.pid }
+  private let standardOutputPath: String
+  private let standardErrorPath: String
+
+  /// Starts the daemon and waits until its socket accepts connections.
+  ///
+  /// `arguments`: beyond `--socket-path`.
+  /// `configuration`: text of a capability file, if any.
+  /// `waitsForSocket`: false for a daemon that is expected to refuse to start.
+  public init(
+    arguments: [String] = [], configuration: String? = nil, environment: [String: String] = [:],
+    waitsForSocket: Bool = true, program: String = "vhost-user-crypto"
+  ) throws {
+    directory = try TemporaryDirectory()
+    socketPath = directory.file("vhost.sock")
+    standardOutputPath = directory.file("stdout")
+    standardErrorPath = directory.file("stderr")
+    var all = ["--socket-path=\(socketPath)"]
+    if let configuration {
+      all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
+    }
+    let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    process = try ChildProcess(
+      program: try Self.executable(program), arguments: all + arguments,
+      environment: variables.map { "\($0.key)=\($0.value)" },
+      standardOutputPath: standardOutputPath, standardErrorPath: standardErrorPath)
+    if waitsForSocket { try waitForSocket() }
+  }
+
+  private func waitForSocket() throws {
+    // It listens as soon as the path exists with a listening socket; a connection would count as a
+    // front-end.
+    try waitUntil("the daemon's socket", milliseconds: 10000) {
+      guard isRunning else {
+        throw TestSupportError("the daemon ended at start: \(standardError)")
+      }
+      return Self.listeningPaths().contains(socketPath)
+    }
+  }
+
+  /// Paths of listening Unix sockets: in `/proc/net/unix`, those whose flags say `__SO_ACCEPTCON`.
+  private static func listeningPaths() -> Set<String> {
+    guard let table = try? String(contentsOfFile: "/proc/net/unix", encoding: .utf8) else {
+      return []
+    }
+    let paths = table.split(separator: "\n").compactMap { line -> String? in
+      let columns = line.split(separator: " ", omittingEmptySubsequences: true)
+      return columns.count >= 8 && columns[3] == "00010000" ? String(columns[7]) : nil
+    }
+    return Set(paths)
+  }
+
+  public var isRunning: Bool { process.isRunning }
+
+  /// What it wrote so far.
+  public var standardOutput: String { Self.text(standardOutputPath) }
+  public var standardError: String { Self.text(standardErrorPath) }
+
+  private static func text(_ path: String) -> String {
+    (try? Data(contentsOf: URL(fileURLWithPath: path))).map { String(decoding: $0, as: UTF8.self) }
+      ?? ""
+  }
+
+  /// Sends a signal to this process alone.
+  public func send(signal: Int32) { process.send(signal: signal) }
+
+  /// Sends SIGTERM and waits for the end; SIGKILL and an error when that takes too long.
+  @discardableResult
+  public func terminate(milliseconds: Int = 10000) throws -> Exit {
+    send(signal: SIGTERM)
+    return try waitForExit(milliseconds: milliseconds)
+  }
+
+  /// Waits for the end without asking for it.
+  public func waitForExit(milliseconds: Int = 10000) throws -> Exit {
+    if let exit = process.wait(milliseconds: milliseconds) { return exit }
+    send(signal: SIGKILL)
+    throw TestSupportError(
+      "the daemon did not end within \(milliseconds) ms; its last words: "
+        + standardError.suffix(500))
+  }
+
+  // MARK: What the kernel says about it
+
+  /// Open file descriptors.
+  public var fileDescriptorCount: Int { entryCount("fd") }
+
+  /// Threads.
+  public var threadCount: Int { entryCount("task") }
+
+  /// Names of its threads.
+  public var threadNames: [String] {
+    let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+    return tasks.map {
+      Self.text("/proc/\(pid)/task/\($0)/comm").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+  }
+
+  /// Lines of its memory map.
+  public var mappingCount: Int { Self.text("/proc/\(pid)/maps").split(separator: "\n").count }
+
+  /// Lines of its memory map that name guest memory of this test process.
+  public var guestMappingCount: Int {
+    Self.text("/proc/\(pid)/maps").split(separator: "\n").count { $0.contains("memfd:guest-ram") }
+  }
+
+  /// Processor time used so far, in clock ticks (usually 10 ms each).
+  public var processorTicks: Int {
+    let fields =
+      Self.text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+    guard fields.count > 12 else { return 0 }
+    return (Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)
+  }
+
+  private func entryCount(_ folder: String) -> Int {
+    (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(folder)"))?.count ?? 0
+  }
+
+  // MARK: Talking to it
+
+  /// Connects a client that has negotiated and started its queues.
+  public func client(
+    options: Frontend.Options = .init(), dataQueueCount: Int = 1
+  ) throws -> CryptoClient {
+    try CryptoClient.start(path: socketPath, options: options, dataQueueCount: dataQueueCount)
+  }
+}
