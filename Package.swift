@@ -32,6 +32,17 @@ func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
     swiftSettings: testSettings)
 }
 
+/// Tests that drive the real daemon process over its real socket.
+func integration(_ name: String) -> Target {
+  .testTarget(
+    name: name,
+    dependencies: [
+      "TestSupport", "VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec",
+      "LinuxSystem", "CRingShims", "VirtioCryptoDaemon", "VhostCryptoTool",
+    ],
+    swiftSettings: testSettings)
+}
+
 let package = Package(
   name: "vhost-user-crypto",
   products: [
@@ -133,13 +144,10 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol"],
       path: "Tests/TestSupport", swiftSettings: testSettings),
-    .testTarget(
-      name: "IntegrationTests",
-      dependencies: [
-        "TestSupport", "VhostUserFrontend", "CryptoTypes", "VirtioSpec", "LinuxSystem",
-        "VirtioCryptoDaemon", "VhostCryptoTool",
-      ],
-      swiftSettings: testSettings),
+    integration("IntegrationTests"),
+    integration("VectorTests"),
+    integration("HostileGuestTests"),
+    integration("DaemonTests"),
   ],
   cLanguageStandard: .gnu11
 )

@@ -109,7 +109,6 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   var queueCount: Int { offer.dataQueueCount + 1 }
 
   func connectionOpened(_ frontend: FrontendChannel) {
-    logger.info("front-end connected")
     shown.withLock { $0.connected = true }
   }
 
@@ -122,7 +121,6 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       shown.connected = false
       shown.features = 0
     }
-    logger.info("front-end disconnected")
   }
 
   func setFeatures(_ accepted: UInt64) {

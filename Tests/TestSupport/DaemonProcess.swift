@@ -6,11 +6,13 @@ import VhostUserFrontend
 public final class DaemonProcess: Sendable {
   public typealias Exit = ChildProcess.Exit
 
-  /// The directory that holds the executables of this build, the test bundle's own.
+  /// The directory that holds the executables: what `VHOST_CRYPTO_BIN` names (the release build, in `make test`), else
+  /// the test bundle's own.
   ///
   /// The test runner is `….xctest` in that directory, or (Swift Testing alone) an executable beside
   /// it.
   public static let buildDirectory: String = {
+    if let named = ProcessInfo.processInfo.environment["VHOST_CRYPTO_BIN"] { return named }
     let runner = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
     let candidates = [CommandLine.arguments.first, runner].compactMap { $0 }
     let arguments = CommandLine.arguments.filter { $0.contains(".xctest") }
