@@ -84,7 +84,9 @@ let package = Package(
     room("EngineOpenSSL", ["COpenSSL", "CryptoTypes"]),
 
     // Floor 4: the device.
-    room("CryptoDevice", ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims"]),
+    room(
+      "CryptoDevice",
+      ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims"]),
 
     // Floor 5: the world around the device.
     room(
@@ -137,12 +139,17 @@ let package = Package(
     tests(of: "IOUring", ["LinuxSystem"]),
     tests(of: "EngineOpenSSL", ["COpenSSL", "CryptoTypes", "TestSupport"]),
     tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
-    tests(of: "VhostUserBackend", ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
+    tests(
+      of: "VhostUserBackend",
+      ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
     tests(of: "Capabilities", ["CryptoTypes"]),
     tests(of: "StatsEndpoint", ["Counters", "CryptoTypes"]),
     tests(of: "Counters", []),
     .target(
-      name: "TestSupport", dependencies: ["VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol"],
+      name: "TestSupport",
+      dependencies: [
+        "VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol",
+      ],
       path: "Tests/TestSupport", swiftSettings: testSettings),
     integration("IntegrationTests"),
     integration("VectorTests"),

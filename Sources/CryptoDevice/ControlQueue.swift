@@ -12,7 +12,7 @@ public struct ControlQueue: ~Copyable {
   private var outcomeSpans: SpanList
   private let request: UnsafeMutableRawPointer
 
-  /// - Parameter memory: a view of the map that the queue was set up with; the map must outlive the value.
+  /// `memory`: a view of the map that the queue was set up with; the map must outlive the value.
   public init(queue: consuming SplitQueue, memory: MemoryView) throws(SystemError) {
     let spans = try SpanList()
     outcomeSpans = spans
@@ -28,8 +28,8 @@ public struct ControlQueue: ~Copyable {
 
   /// Carries out everything that the driver has made available, and asks for a kick with the next request.
   ///
-  /// - Returns: whether the driver wants to be called.
-  /// - Throws: the ring's fault; what came before is answered and published.
+  /// Returns whether the driver wants to be called.
+  /// Throws the ring's fault; what came before is answered and published.
   public mutating func serve(_ core: DeviceCore) throws(QueueError) -> Bool {
     var wantsCall = false
     repeat {
@@ -57,7 +57,8 @@ public struct ControlQueue: ~Copyable {
     defer { unsafe cring_wipe(request, byteCount) }
     var probe = chain
     _ = unsafe try probe.lastWritableByte(&memory)
-    let room = Int(min(probe.writableByteCount, UInt64(VirtioCryptoWire.createSessionInputByteCount)))
+    let room = Int(
+      min(probe.writableByteCount, UInt64(VirtioCryptoWire.createSessionInputByteCount)))
     var written = 0
     if let outcome = unsafe core.perform(
       UnsafeRawBufferPointer(start: request, count: byteCount), outcomeByteCount: room)

@@ -21,7 +21,9 @@ public struct DeviceOffer: Sendable {
     self.statelessServices = statelessServices
   }
 
-  /// The configuration space. Spec: draft v25 §Device configuration layout.
+  /// The configuration space.
+  ///
+  /// Spec: draft v25 §Device configuration layout.
   public var configuration: VirtioCryptoConfig {
     var configuration = VirtioCryptoConfig()
     configuration.status = VirtioCryptoConfig.statusReady
@@ -87,7 +89,7 @@ public final class DeviceCore {
 
   private let validate: (UnsafePointer<SessionParameters>) -> CryptoOutcome
 
-  /// - Parameter validate: tries to expand a new session's keys in the engine that will serve it.
+  /// `validate`: tries to expand a new session's keys in the engine that will serve it.
   public init(
     offer: DeviceOffer, validate: @escaping (UnsafePointer<SessionParameters>) -> CryptoOutcome
   ) {
@@ -98,7 +100,7 @@ public final class DeviceCore {
 
   /// Makes a session; the keys are copied.
   ///
-  /// - Returns: its identifier, which is positive as a signed number too.
+  /// Returns its identifier, which is positive as a signed number too.
   public func createSession(
     _ request: SessionRequest, cipherKey: UnsafeRawBufferPointer, authKey: UnsafeRawBufferPointer
   ) throws(Refusal) -> UInt64 {
@@ -127,10 +129,9 @@ public final class DeviceCore {
 
   /// Carries out a control request: the bytes of its outcome, as many as the guest left room for.
   ///
-  /// - Parameters:
-  ///   - bytes: the readable part, copied out of guest memory.
-  ///   - outcomeByteCount: the size of the writable part.
-  /// - Returns: nil if the outcome does not fit.
+  /// - `bytes`: the readable part, copied out of guest memory.
+  /// - `outcomeByteCount`: the size of the writable part.
+  /// Returns nil if the outcome does not fit.
   ///
   /// Spec: draft v25 §Control Virtqueue. Destroying answers with one byte, or, where the guest leaves eight (draft
   /// v23), with a le32 and zeros.

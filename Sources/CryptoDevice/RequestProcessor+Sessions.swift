@@ -17,7 +17,7 @@ extension RequestProcessor {
 
   /// Copies the fixed part; false if the readable part is shorter.
   ///
-  /// - Parameter exact: its size under REVISION_1; otherwise every fixed part is padded to 48 bytes.
+  /// `exact`: its size under REVISION_1; otherwise every fixed part is padded to 48 bytes.
   @_noAllocation @_noLocks
   mutating func readFixedPart(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView, exact: Int
@@ -75,8 +75,9 @@ extension RequestProcessor {
     unsafe slot.pointee.transient.authKey = UnsafePointer(keys + cipherKeyCount)
     let count = cipherKeyCount &+ authKeyCount
     // SAFETY: 256 + 512 bytes hold the longest keys that `resolve` lets pass.
-    guard unsafe try chain.copyReadable(
-      into: UnsafeMutableRawPointer(keys), byteCount: count, &memory) == count
+    guard
+      unsafe try chain.copyReadable(
+        into: UnsafeMutableRawPointer(keys), byteCount: count, &memory) == count
     else { return .err }
     unsafe slot.pointee.operation.session = UnsafePointer(SlotTable.transientParameters(of: slot))
     unsafe slot.pointee.operation.sessionIndex = CryptoOperation.transientSession

@@ -94,7 +94,7 @@ extension RequestProcessor {
 
   /// `struct virtio_crypto_alg_chain_data_flf` at an offset of the fixed part, then the payload.
   ///
-  /// - Parameter aadFirst: stateless requests have the associated data before the source, sessions behind it.
+  /// `aadFirst`: stateless requests have the associated data before the source, sessions behind it.
   @_noAllocation @_noLocks
   private mutating func readChainPayload(
     at offset: Int, aadFirst: Bool, _ direction: CryptoDirection, _ chain: inout DescriptorChain,

@@ -1,7 +1,7 @@
 import CRingShims
-public import LinuxSystem
 import CryptoTypes
 public import GuestMemory
+public import LinuxSystem
 public import VirtQueue
 import VirtioSpec
 
@@ -28,10 +28,8 @@ public struct RequestProcessor: ~Copyable {
   var inputSpans: SpanList
   var outputSpans: SpanList
   public var slots: SlotTable
-
-  /// - Parameters:
-  ///   - slotCount: requests that may be in flight at once.
-  ///   - sessions: valid while the processor lives.
+  /// - `slotCount`: requests that may be in flight at once.
+  /// - `sessions`: valid while the processor lives.
   public init(
     layout: RequestLayout, sessions: SessionView, table: AlgorithmTable, slotCount: Int
   ) throws(SystemError) {
@@ -61,7 +59,7 @@ public struct RequestProcessor: ~Copyable {
 
   /// Reads a request into a slot.
   ///
-  /// - Throws: what is wrong with the ring itself; the queue has to stop.
+  /// Throws what is wrong with the ring itself; the queue has to stop.
   @_noAllocation @_noLocks
   public mutating func begin(
     _ chain: inout DescriptorChain, memory: inout MemoryView,
@@ -139,8 +137,9 @@ public struct RequestProcessor: ~Copyable {
   ) throws(QueueError) -> VirtioCryptoStatus {
     let headerCount = VirtioCryptoWire.dataHeaderByteCount
     // SAFETY: the header's buffer has room for header and any fixed part.
-    guard unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
-      == headerCount
+    guard
+      unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
+        == headerCount
     else { return .err }
     switch header.opcode {
     case 0x000: return unsafe try readSymmetric(&chain, &memory, slot, .encrypt)

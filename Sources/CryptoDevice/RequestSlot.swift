@@ -7,7 +7,9 @@ import VirtioSpec
 @safe
 @frozen
 public struct RequestSlot {
-  /// What the engine sees. First, so that an operation's address is its slot's.
+  /// What the engine sees.
+  ///
+  /// First, so that an operation's address is its slot's.
   public var operation: CryptoOperation
   /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area.
   var transient: SessionParameters
@@ -25,6 +27,8 @@ public struct RequestSlot {
   public var epoch: UInt8 = 0
   /// Index of its bounce buffer, or -1.
   var bounce: Int16 = -1
+  /// Whether some of its payload was copied, as it was in pieces.
+  public var isBounced: Bool { @_noAllocation @_noLocks get { bounce >= 0 } }
   /// The result lies in the bounce buffer and has to be scattered.
   var isOutputBounced = false
   /// Bytes that success writes to the device-writable part, without the status byte.

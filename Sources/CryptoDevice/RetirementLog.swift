@@ -85,7 +85,9 @@ public final class RetirementLog: @unchecked Sendable {
 
   // MARK: - Workers
 
-  /// Makes the reader of a worker that is about to run. Its lane is empty, so that it starts at the newest entry.
+  /// Makes the reader of a worker that is about to run.
+  ///
+  /// Its lane is empty, so that it starts at the newest entry.
   ///
   /// Called on the control side before the worker can look any session up.
   public func join(worker: Int) -> Reader {

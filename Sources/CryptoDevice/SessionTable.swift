@@ -127,7 +127,9 @@ public final class SessionTable {
     reclaim()
   }
 
-  /// Wipes and frees what every worker has let go of. Called on each control request, and when workers say so.
+  /// Wipes and frees what every worker has let go of.
+  ///
+  /// Called on each control request, and when workers say so.
   public func reclaim() {
     let reached = retirements.acknowledgedByAll()
     while leavingHead < leaving.count, leaving[leavingHead].position <= reached {

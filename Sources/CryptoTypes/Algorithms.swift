@@ -56,7 +56,9 @@ public enum CipherAlgorithm: UInt8, CaseIterable, Sendable {
   /// The shortest source that the mode is defined for, in bytes (XTS needs one whole block).
   @inlinable public var minimumSourceByteCount: Int { self == .aesXTS ? 16 : 0 }
 
-  /// Whether a key of this many bytes fits the algorithm. AES-F8 keys carry a mask of the same length.
+  /// Whether a key of this many bytes fits the algorithm.
+  ///
+  /// AES-F8 keys carry a mask of the same length.
   @inlinable public func accepts(keyByteCount: Int) -> Bool {
     switch self {
     case .arc4: keyByteCount >= 5 && keyByteCount <= 256
@@ -204,7 +206,9 @@ public enum AEADAlgorithm: UInt8, CaseIterable, Sendable {
     }
   }
 
-  /// Whether a request may bring an IV of this many bytes. GCM takes 16 bytes as J0.
+  /// Whether a request may bring an IV of this many bytes.
+  ///
+  /// GCM takes 16 bytes as J0.
   @inlinable public func accepts(ivByteCount: Int) -> Bool {
     switch self {
     case .gcm: ivByteCount == 12 || ivByteCount == 16

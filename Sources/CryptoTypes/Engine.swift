@@ -64,7 +64,9 @@ public struct EngineError: Error, CustomStringConvertible, Sendable {
   public init(_ description: String) { self.description = description }
 }
 
-/// One worker's own part of an engine: reused contexts, cached keys, jobs in flight. Used by one thread at a time.
+/// One worker's own part of an engine: reused contexts, cached keys, jobs in flight.
+///
+/// Used by one thread at a time.
 ///
 /// In steady state no call allocates, retains, locks or logs.
 public protocol CryptoLane: ~Copyable {

@@ -1,4 +1,6 @@
-/// How an operation ended, in words that every engine shares. The device turns them into a virtio-crypto status.
+/// How an operation ended, in words that every engine shares.
+///
+/// The device turns them into a virtio-crypto status.
 public enum CryptoOutcome: UInt8, Sendable {
   case ok
   /// The engine failed, or the lengths do not fit the algorithm.
@@ -36,11 +38,15 @@ public struct CryptoOperation {
   public var ivByteCount: UInt8 = 0
   /// Length in `tag`, 0…16.
   public var tagByteCount: UInt8 = 0
-  /// The bytes to process. For AEAD decryption: the ciphertext without its tag. For a MAC with an IV: the message
+  /// The bytes to process.
+  ///
+  /// For AEAD decryption: the ciphertext without its tag. For a MAC with an IV: the message
   /// behind the IV.
   public var source: UnsafePointer<UInt8>
   public var sourceByteCount: UInt32 = 0
-  /// For `hash` and `mac` unused. For a chain: receives `sourceByteCount` bytes.
+  /// For `hash` and `mac` unused.
+  ///
+  /// For a chain: receives `sourceByteCount` bytes.
   public var destination: UnsafeMutablePointer<UInt8>
   public var aad: UnsafePointer<UInt8>
   public var aadByteCount: UInt32 = 0
@@ -52,7 +58,9 @@ public struct CryptoOperation {
   public var cipherByteCount: UInt32 = 0
   public var hashOffset: UInt32 = 0
   public var hashByteCount: UInt32 = 0
-  /// IV, counter block, tweak or J0, copied out of guest memory. In a chain with an IV-taking MAC, that IV is the `aad`.
+  /// IV, counter block, tweak or J0, copied out of guest memory.
+  ///
+  /// In a chain with an IV-taking MAC, that IV is the `aad`.
   public var iv: (UInt64, UInt64) = (0, 0)
   /// AEAD decryption: the tag to compare with, copied out of guest memory.
   public var tag: (UInt64, UInt64) = (0, 0)

@@ -12,11 +12,17 @@ public struct StatisticsRow: Hashable, Sendable {
   public static var macs: UInt16 { @_noAllocation @_noLocks @inlinable get { 16 } }
   public static var aeads: UInt16 { @_noAllocation @_noLocks @inlinable get { 3 } }
   public static var hashBase: UInt16 { @_noAllocation @_noLocks @inlinable get { ciphers * 2 } }
-  public static var macBase: UInt16 { @_noAllocation @_noLocks @inlinable get { hashBase + hashes } }
+  public static var macBase: UInt16 {
+    @_noAllocation @_noLocks @inlinable get { hashBase + hashes }
+  }
   public static var aeadBase: UInt16 { @_noAllocation @_noLocks @inlinable get { macBase + macs } }
-  public static var chainBase: UInt16 { @_noAllocation @_noLocks @inlinable get { aeadBase + aeads * 2 } }
+  public static var chainBase: UInt16 {
+    @_noAllocation @_noLocks @inlinable get { aeadBase + aeads * 2 }
+  }
   /// A chain's second half: a plain hash, a nested hash or a MAC.
-  public static var chainHalves: UInt16 { @_noAllocation @_noLocks @inlinable get { hashes * 2 + macs } }
+  public static var chainHalves: UInt16 {
+    @_noAllocation @_noLocks @inlinable get { hashes * 2 + macs }
+  }
 
   /// How many rows there are.
   @inlinable public static var count: Int { Int(chainBase + ciphers * chainHalves * 2) }

@@ -81,7 +81,9 @@ public final class MemoryMap: Sendable {
   public var regionCount: Int { regions.count }
   public var totalByteCount: UInt64 { regions.reduce(0) { $0 &+ $1.description.byteCount } }
 
-  /// This map and one more region. The descriptor is closed; the mapping does not need it.
+  /// This map and one more region.
+  ///
+  /// The descriptor is closed; the mapping does not need it.
   public func adding(
     _ description: RegionDescription, descriptor: consuming FileDescriptor
   ) throws(MemoryError) -> MemoryMap {
@@ -99,7 +101,9 @@ public final class MemoryMap: Sendable {
     return MemoryMap(regions: all)
   }
 
-  /// This map without a region: the one of these addresses and this size. Its `mmapOffset` does not count.
+  /// This map without a region: the one of these addresses and this size.
+  ///
+  /// Its `mmapOffset` does not count.
   public func removing(_ description: RegionDescription) throws(MemoryError) -> MemoryMap {
     let rest = regions.filter {
       $0.description.guestAddress != description.guestAddress

@@ -48,7 +48,7 @@ public struct IOUring: ~Copyable {
 
   /// Prepares a write of eight bytes to an eventfd; false when the queue is full.
   ///
-  /// - Parameter bytes: must stay in place until the write completes.
+  /// `bytes`: must stay in place until the write completes.
   @_noAllocation @_noLocks
   public mutating func write8(
     fd: Int32, from bytes: UnsafePointer<UInt64>, userData: UserData

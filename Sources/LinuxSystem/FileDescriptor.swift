@@ -64,7 +64,7 @@ public struct FileDescriptor: ~Copyable, Sendable {
 public enum MemoryFile {
   /// Makes a file of a size.
   ///
-  /// - Parameter name: shown in `/proc/PID/maps`, for people.
+  /// `name`: shown in `/proc/PID/maps`, for people.
   public static func make(name: String, byteCount: Int) throws(SystemError) -> FileDescriptor {
     let file = FileDescriptor(
       owning: Int32(

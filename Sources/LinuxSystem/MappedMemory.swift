@@ -20,7 +20,7 @@ public struct MappedMemory: ~Copyable, @unchecked Sendable {
 
   /// Maps a part of a file, shared with everybody who maps it.
   ///
-  /// - Parameter offset: in bytes, a multiple of the page size.
+  /// `offset`: in bytes, a multiple of the page size.
   public init(
     sharing file: borrowing FileDescriptor, offset: Int, byteCount: Int
   ) throws(SystemError) {
@@ -37,5 +37,7 @@ public struct MappedMemory: ~Copyable, @unchecked Sendable {
   deinit { unsafe munmap(base, byteCount) }
 
   /// Keeps the memory out of core dumps.
-  public borrowing func excludeFromCoreDumps() { unsafe _ = madvise(base, byteCount, MADV_DONTDUMP) }
+  public borrowing func excludeFromCoreDumps() {
+    unsafe _ = madvise(base, byteCount, MADV_DONTDUMP)
+  }
 }

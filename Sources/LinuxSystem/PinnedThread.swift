@@ -27,7 +27,9 @@ public final class PinnedThread: @unchecked Sendable {
       if let cpu {
         let result = clinux_pin_current_thread(Int32(clamping: cpu))
         if result < 0 {
-          pinningFailure.withLock { $0 = "\(SystemError(call: "pinning to CPU \(cpu)", code: -result))" }
+          pinningFailure.withLock {
+            $0 = "\(SystemError(call: "pinning to CPU \(cpu)", code: -result))"
+          }
         }
       }
       body()
@@ -36,7 +38,7 @@ public final class PinnedThread: @unchecked Sendable {
 
   /// Starts the thread.
   ///
-  /// - Parameter name: at most 15 bytes are shown.
+  /// `name`: at most 15 bytes are shown.
   public init(
     name: String, cpu: Int? = nil, body: @escaping @Sendable () -> Void
   ) throws(SystemError) {
@@ -62,7 +64,9 @@ public final class PinnedThread: @unchecked Sendable {
   /// Why the thread does not run on the CPU that was asked for; valid once the body runs.
   public var pinningFailure: String? { start.pinningFailure.withLock { $0 } }
 
-  /// Waits until the body has returned. A second call returns at once.
+  /// Waits until the body has returned.
+  ///
+  /// A second call returns at once.
   public func join() {
     let isFirst = joined.withLock { joined in
       defer { joined = true }

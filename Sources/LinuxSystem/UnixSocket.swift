@@ -12,7 +12,9 @@ public struct ReceivedBytes {
 }
 
 extension FileDescriptor {
-  /// Sends what fits without waiting, with descriptors at the first byte; the bytes sent. Never raises `SIGPIPE`.
+  /// Sends what fits without waiting, with descriptors at the first byte; the bytes sent.
+  ///
+  /// Never raises `SIGPIPE`.
   public borrowing func send(
     _ message: [UInt8], descriptors: [Int32] = []
   ) throws(SystemError) -> Int {
@@ -23,10 +25,9 @@ extension FileDescriptor {
 
   /// Receives what is there, without waiting.
   ///
-  /// - Parameters:
-  ///   - buffer: filled from its start.
-  ///   - maximumDescriptors: at most 63.
-  /// - Throws: `EAGAIN` when there is nothing.
+  /// - `buffer`: filled from its start.
+  /// - `maximumDescriptors`: at most 63.
+  /// Throws `EAGAIN` when there is nothing.
   public borrowing func receive(
     into buffer: UnsafeMutableRawBufferPointer, maximumDescriptors: Int
   ) throws(SystemError) -> ReceivedBytes {
@@ -125,7 +126,7 @@ public struct UnixSocketPair: ~Copyable {
 
 /// Waits until a descriptor has input, an error or a hang-up; which have.
 ///
-/// - Parameter timeoutMilliseconds: -1 waits for ever.
+/// `timeoutMilliseconds`: -1 waits for ever.
 public func pollInput(
   _ descriptors: [Int32], timeoutMilliseconds: Int32
 ) throws(SystemError) -> [Bool] {

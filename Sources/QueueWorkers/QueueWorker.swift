@@ -38,9 +38,8 @@ public final class QueueWorker: Sendable {
 
   /// Starts a thread that runs `body`, and waits for it to call `started` or `failed`, which it must.
   ///
-  /// - Parameters:
-  ///   - name: the thread's name, at most 15 bytes.
-  ///   - cpu: the CPU to pin it to, or nil.
+  /// - `name`: the thread's name, at most 15 bytes.
+  /// - `cpu`: the CPU to pin it to, or nil.
   public init(
     name: String, cpu: Int?, body: @escaping @Sendable (Context) -> Void
   ) throws(WorkerStartError) {

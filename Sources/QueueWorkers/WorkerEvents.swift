@@ -28,12 +28,10 @@ public struct WorkerEvents: ~Copyable {
   private var needsSubmit = false
   private var kickIsArmed = false
   private var wakeIsArmed = false
-
-  /// - Parameters:
-  ///   - kick: the driver's eventfd, or -1 where the front-end gave none: then the worker must poll.
-  ///   - call: the eventfd that interrupts the guest, or -1.
-  ///   - attention: the eventfd that makes the control side look.
-  ///   - stop: becomes 1 when the worker has to end.
+  /// - `kick`: the driver's eventfd, or -1 where the front-end gave none: then the worker must poll.
+  /// - `call`: the eventfd that interrupts the guest, or -1.
+  /// - `attention`: the eventfd that makes the control side look.
+  /// - `stop`: becomes 1 when the worker has to end.
   ///
   /// Descriptors and `stop` belong to the caller and must outlive the value. Call it on the worker's own thread.
   public init(

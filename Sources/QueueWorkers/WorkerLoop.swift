@@ -74,22 +74,26 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   @inlinable
   mutating func serve() throws(QueueError) {
     var lastWork = clinux_ticks()
+    var isSpinning = false
     // The driver may have filled the ring before the queue was started here.
     queue.suppressKicks()
     while !events.stopRequested {
       forgetRetired()
       if try drain() {
         lastWork = clinux_ticks()
+        isSpinning = false
         continue
       }
       events.flush()
       if shouldSpin(since: lastWork) {
-        counters.add(.spins, 1)
+        if !isSpinning { counters.add(.spins, 1) }
+        isSpinning = true
         events.reap(counters)
         cring_pause()
         continue
       }
       try sleep()
+      isSpinning = false
       lastWork = clinux_ticks()
     }
   }
@@ -205,6 +209,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
 
   @inlinable
   mutating func complete(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    if unsafe slot.pointee.isBounced { counters.add(.bounced, 1) }
     let written = unsafe processor.finish(slot)
     let byteCount = unsafe slot.pointee.operation.sourceByteCount
     counters.add(.requests, 1)
@@ -270,7 +275,9 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       epoch ^= 1
     }
     guard (epoch == 0 ? inFlightByEpoch.1 : inFlightByEpoch.0) == 0 else { return }
-    while let index = retirements.nextIndex(before: retireLimit) { lane.forget(sessionIndex: index) }
+    while let index = retirements.nextIndex(before: retireLimit) {
+      lane.forget(sessionIndex: index)
+    }
     retirements.acknowledge()
     isRetiring = false
     events.signalAttention()

@@ -12,7 +12,7 @@ public struct SplitQueueLayout {
   let available: UnsafeMutablePointer<UInt8>
   let used: UnsafeMutablePointer<UInt8>
 
-  /// - Parameter size: number of descriptors: a power of two, at most 32768.
+  /// `size`: number of descriptors: a power of two, at most 32768.
   public init(
     size: Int, descriptorTable: GuestSlice, availableRing: GuestSlice, usedRing: GuestSlice
   ) throws(LayoutError) {
@@ -59,10 +59,8 @@ public struct SplitQueue: ~Copyable {
   private static var flagsOffset: Int { 0 }
   private static var indexOffset: Int { 2 }
   private static var entriesOffset: Int { 4 }
-
-  /// - Parameters:
-  ///   - eventIndex: `VIRTIO_F_EVENT_IDX` is known to be negotiated.
-  ///   - nextAvailable: where to go on in the available ring (`SET_VRING_BASE`). The used ring goes on where its own
+  /// - `eventIndex`: `VIRTIO_F_EVENT_IDX` is known to be negotiated.
+  /// - `nextAvailable`: where to go on in the available ring (`SET_VRING_BASE`). The used ring goes on where its own
   ///     index says.
   public init(
     layout: SplitQueueLayout, eventIndex: Bool, nextAvailable: UInt16
@@ -138,7 +136,9 @@ public struct SplitQueue: ~Copyable {
       isIndirectTable: true)
   }
 
-  /// Copies an indirect table that crosses regions. It is used up before the next chain is taken.
+  /// Copies an indirect table that crosses regions.
+  ///
+  /// It is used up before the next chain is taken.
   @_noAllocation @_noLocks
   private func assemble(
     _ descriptor: Descriptor, _ memory: inout MemoryView
@@ -160,7 +160,9 @@ public struct SplitQueue: ~Copyable {
 
   // MARK: - Completing
 
-  /// Writes a used entry; the driver sees it when `publish` is called. Any order is fine.
+  /// Writes a used entry; the driver sees it when `publish` is called.
+  ///
+  /// Any order is fine.
   @_noAllocation @_noLocks
   public mutating func complete(head: UInt16, writtenByteCount: UInt32) {
     let slot = Int(nextUsed & mask)

@@ -147,7 +147,8 @@ struct StartError: Error, CustomStringConvertible {
   init(_ error: ServerError) {
     switch error {
     case .notASocket(let path):
-      self.init("\(path) exists and is no socket; give another --socket-path, or remove it", EX_CANTCREAT)
+      self.init(
+        "\(path) exists and is no socket; give another --socket-path, or remove it", EX_CANTCREAT)
     case .inUse(let path):
       self.init("\(path): another process listens there; give another --socket-path", EX_CANTCREAT)
     case .badPath(let path):

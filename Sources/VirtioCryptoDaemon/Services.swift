@@ -13,7 +13,8 @@ struct DeviceService: Service {
   func run() async throws {
     let server = server
     try await withGracefulShutdownHandler {
-      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+      try await withCheckedThrowingContinuation {
+        (continuation: CheckedContinuation<Void, any Error>) in
         do {
           _ = try PinnedThread(name: "vcrypto-ctl") {
             continuation.resume(with: Result { try server.run() })

@@ -5,7 +5,9 @@ import Glibc
 import LinuxSystem
 import Logging
 
-/// The daemon's command line. Spec: vhost-user, "Backend program conventions".
+/// The daemon's command line.
+///
+/// Spec: vhost-user, "Backend program conventions".
 @main
 struct VhostUserCrypto: ParsableCommand {
   static let version = "0.1.0"
@@ -40,7 +42,9 @@ struct VhostUserCrypto: ParsableCommand {
       valueName: "fdnum"))
   var fd: Int32?
 
-  @Flag(help: "Connect to --socket-path, where the front-end listens, and connect again when it leaves.")
+  @Flag(
+    help: "Connect to --socket-path, where the front-end listens, and connect again when it leaves."
+  )
   var client = false
 
   @Option(help: ArgumentHelp("Read this capability file.", valueName: "file"))
@@ -52,7 +56,8 @@ struct VhostUserCrypto: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level"))
+      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level")
+  )
   var logLevel: String?
 
   @Option(help: ArgumentHelp("text or json. (default: text)", valueName: "format"))
@@ -68,7 +73,8 @@ struct VhostUserCrypto: ParsableCommand {
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
   var printCapabilities = false
 
-  @Flag(help: "Check the capability file, say what would be advertised, and exit: 0 or 78 (EX_CONFIG).")
+  @Flag(
+    help: "Check the capability file, say what would be advertised, and exit: 0 or 78 (EX_CONFIG).")
   var checkConfig = false
 
   @Flag(help: "Print the effective capability file with every default, and exit.")
@@ -90,7 +96,9 @@ struct VhostUserCrypto: ParsableCommand {
       try ConfigurationCheck(effective, fileName: config).run()
       return
     }
-    try Self.exit(code: Daemon(effective, endpoints: endpoints(effective), offersConfig: !noConfigFeature).run())
+    try Self.exit(
+      code: Daemon(effective, endpoints: endpoints(effective), offersConfig: !noConfigFeature).run()
+    )
   }
 
   /// The capability file, or the defaults, with the command line's own wishes on top.
@@ -139,7 +147,8 @@ struct VhostUserCrypto: ParsableCommand {
   private func endpoints(_ effective: Configuration) throws -> [DaemonEndpoint] {
     if let fd {
       guard socketPaths.isEmpty, effective.devices.isEmpty else {
-        throw complaint("--fd and --socket-path (or devices: in the file) exclude each other", EX_USAGE)
+        throw complaint(
+          "--fd and --socket-path (or devices: in the file) exclude each other", EX_USAGE)
       }
       guard fcntl(fd, F_GETFD) >= 0 else {
         throw complaint("--fd \(fd) is not an open descriptor; pass an inherited socket", EX_USAGE)
@@ -147,7 +156,8 @@ struct VhostUserCrypto: ParsableCommand {
       return [.inherited(fd)]
     }
     guard !effective.devices.isEmpty else {
-      throw complaint("no socket; give --socket-path=PATH (or --fd, or devices: in a capability file)", EX_USAGE)
+      throw complaint(
+        "no socket; give --socket-path=PATH (or --fd, or devices: in a capability file)", EX_USAGE)
     }
     return effective.devices.map { client ? .connect($0.socketPath) : .listen($0.socketPath) }
   }

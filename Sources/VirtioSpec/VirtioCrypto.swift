@@ -180,7 +180,9 @@ public struct VirtioCryptoConfig: Hashable, Sendable {
   }
 }
 
-/// Algorithm numbers: values in requests, bit numbers in the configuration's masks. 0 is "none" in each service.
+/// Algorithm numbers: values in requests, bit numbers in the configuration's masks.
+///
+/// 0 is "none" in each service.
 public enum VirtioCryptoAlgorithm {
   public enum Cipher {
     @inlinable public static var arc4: UInt32 { 1 }

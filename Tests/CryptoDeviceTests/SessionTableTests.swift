@@ -8,7 +8,8 @@ private func makeTable(capacity: Int = 8, workers: Int = 2) -> SessionTable {
   SessionTable(capacity: capacity, workerCount: workers)
 }
 
-private func create(_ table: SessionTable, key: [UInt8] = [1, 2, 3]) -> Result<UInt64, SessionError> {
+private func create(_ table: SessionTable, key: [UInt8] = [1, 2, 3]) -> Result<UInt64, SessionError>
+{
   key.withUnsafeBytes { bytes in
     table.create(
       SessionParameters(), cipherKey: bytes, authKey: UnsafeRawBufferPointer(start: nil, count: 0),
