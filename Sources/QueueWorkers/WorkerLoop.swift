@@ -82,10 +82,12 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       if try drain() {
         lastWork = clinux_ticks()
         isSpinning = false
+        // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
+        if try pollMode != .event || queue.availableCount() > 0 { events.flush() }
         continue
       }
-      events.flush()
       if shouldSpin(since: lastWork) {
+        events.flush()
         if !isSpinning { counters.add(.spins, 1) }
         isSpinning = true
         events.reap(counters)
@@ -111,6 +113,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   @inlinable
   mutating func sleep() throws(QueueError) {
     if try queue.armKicks() {
+      events.flush()
       queue.suppressKicks()
       return
     }
