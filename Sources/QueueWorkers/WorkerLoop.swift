@@ -83,7 +83,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
         lastWork = clinux_ticks()
         isSpinning = false
         // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
-        if try pollMode != .event || queue.availableCount() > 0 { events.flush() }
+        let comesToRest = pollMode == .event ? try queue.availableCount() == 0 : false
+        if !comesToRest { events.flush() }
         continue
       }
       if shouldSpin(since: lastWork) {
