@@ -4,12 +4,12 @@ SHELL := /bin/bash
 
 # What Debian 12 has to bring beside Swift 6.3.
 BUILD_PACKAGES := liburing-dev libssl-dev
-GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq
+GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: help packages guest-packages build run test test-fast lint format check bench clean
+.PHONY: help packages guest-packages guest build run test test-fast lint format check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,25 +18,30 @@ packages: ## install what building needs from Debian (needs root)
 	@dpkg -s $(BUILD_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BUILD_PACKAGES); }
 
+# The kernel is downloaded, not installed, which needs the package lists even where all packages are there.
 guest-packages: ## install what the test guest needs from Debian (needs root)
+	@ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || apt-get update -qq
 	@dpkg -s $(GUEST_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(GUEST_PACKAGES); }
+
+guest: guest-packages ## prepare the test guest: a Debian kernel and a small initramfs
+	@Tests/Guest/guest-assets.sh
 
 build: packages ## build the daemon and the tool, optimised
 	$(SWIFT) build -c release --product vhost-user-crypto
 	$(SWIFT) build -c release --product vhost-crypto
 
-run: build guest-packages ## the main job: a real Linux guest in QEMU encrypts through the daemon
-	Tests/Guest/guest-assets.sh
+run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
 	Tests/Guest/run.sh
 
-test: packages guest-packages ## everything that must pass, the real guest included
-	$(SWIFT) build -c release --build-tests
-	Tests/Guest/guest-assets.sh
-	$(SWIFT) test -c release --skip-build
+# The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one.
+test: build guest ## everything that must pass, the real guest included
+	$(SWIFT) build --build-tests
+	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build
 
-test-fast: packages ## the tests without the real guest
-	$(SWIFT) test -c release --skip RealGuest
+test-fast: build ## the tests without the real guest
+	$(SWIFT) build --build-tests
+	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --skip RealGuest
 
 lint: ## style, by swift-format; must be clean
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
@@ -47,7 +52,8 @@ format: ## apply the style
 check: lint test ## all that must be green before a commit
 
 bench: build ## throughput and latency of the daemon on this machine, verified
-	Tests/Benchmarks/bench.sh
+	$(BUILD)/vhost-crypto bench --daemon $(BUILD)/vhost-user-crypto --size 64,1024,16KiB \
+	  --op aes-128-cbc-encrypt --op aes-128-cbc-decrypt --op aes-128-gcm-encrypt --op hmac-sha256
 
 clean: ## remove what was built
 	rm -rf .build
