@@ -86,7 +86,7 @@ struct ConfigurationReader {
     return services
   }
 
-  private func readLimits(
+  private mutating func readLimits(
     _ section: Field, _ base: RateLimits
   ) throws(ConfigurationError) -> RateLimits {
     var limits = base
@@ -95,6 +95,9 @@ struct ConfigurationReader {
     if let field = values["bytes-per-second"] { limits.bytesPerSecond = try field.rate() }
     if let field = values["burst-ms"] {
       limits.burstMilliseconds = try field.integer(in: 1...60000)
+    }
+    if limits.operationsPerSecond > 0 || limits.bytesPerSecond > 0 {
+      warn(section.position, "limits are not enforced yet")
     }
     return limits
   }

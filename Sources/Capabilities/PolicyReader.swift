@@ -151,6 +151,12 @@ struct PolicyReader {
       }
       choice.driver = try driver.text("write a driver of /proc/crypto, such as cbc-aes-qat")
     }
+    if let field = values["min-size"] ?? values["max-size"] {
+      warnings.append(
+        ConfigurationWarning(
+          position: field.position,
+          text: "sizes are not applied yet: one engine serves all requests of a session"))
+    }
     let sizes: ClosedRange<UInt64> = 0...(64 << 20)
     choice.minimumByteCount = try values["min-size"]?.byteCount(in: sizes)
     choice.maximumByteCount = try values["max-size"]?.byteCount(in: sizes)
