@@ -26,27 +26,39 @@ public struct ControlQueue: ~Copyable {
   /// Where the queue goes on.
   public var nextAvailable: UInt16 { queue.nextAvailable }
 
-  /// Carries out everything that the driver has made available, and asks for a kick with the next request.
+  /// The most requests carried out in one go, so that a guest which never stops cannot keep the device's thread.
+  private static let turnLimit = 4096
+
+  /// Carries out what the driver has made available, and asks for a kick with the next request.
   ///
-  /// Returns whether the driver wants to be called.
   /// Throws the ring's fault; what came before is answered and published.
-  public mutating func serve(_ core: DeviceCore) throws(QueueError) -> Bool {
-    var wantsCall = false
+  public mutating func serve(_ core: DeviceCore) throws(QueueError) -> Turn {
+    var turn = Turn()
+    var served = 0
     repeat {
-      var count = try queue.availableCount()
-      guard count > 0 else { continue }
+      let count = try queue.availableCount()
       do throws(QueueError) {
-        while count > 0 {
-          try serveOne(core)
-          count -= 1
-        }
+        for _ in 0..<count { try serveOne(core) }
       } catch {
         _ = queue.publish()
         throw error
       }
-      if queue.publish() { wantsCall = true }
+      if count > 0, queue.publish() { turn.wantsCall = true }
+      served += count
+      if served >= Self.turnLimit {
+        turn.hasMore = true
+        return turn
+      }
     } while try queue.armKicks()
-    return wantsCall
+    return turn
+  }
+
+  /// What one go at the queue leaves to do.
+  public struct Turn {
+    /// The driver wants to be called.
+    public var wantsCall = false
+    /// There may be more requests, for which no kick will come.
+    public var hasMore = false
   }
 
   private mutating func serveOne(_ core: DeviceCore) throws(QueueError) {

@@ -45,8 +45,10 @@ final class MappedRegion: Sendable {
       let page = UInt64(max(4096, try file.blockByteCount()))
       let start = description.mmapOffset / page * page
       lead = Int(description.mmapOffset - start)
+      // Whole pages: munmap takes nothing less of a huge one. What lies beyond the region is never handed out.
+      let pageCount = (needed - start + page - 1) / page
       mapping = try MappedMemory(
-        sharing: file, offset: Int(start), byteCount: Int(needed - start))
+        sharing: file, offset: Int(start), byteCount: Int(pageCount * page))
     } catch { throw .system(error) }
     // The guest's memory is the guest's: it is in no core dump of ours.
     mapping.excludeFromCoreDumps()

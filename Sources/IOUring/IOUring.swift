@@ -46,14 +46,12 @@ public struct IOUring: ~Copyable {
     unsafe curing_poll_multishot(ring, fd, userData.rawValue)
   }
 
-  /// Prepares a write of eight bytes to an eventfd; false when the queue is full.
+  /// Prepares the addition of one to an eventfd; false when the queue is full.
   ///
-  /// `bytes`: must stay in place until the write completes.
+  /// Only a failure gives a completion (on kernels before 5.17 success does, too).
   @_noAllocation @_noLocks
-  public mutating func write8(
-    fd: Int32, from bytes: UnsafePointer<UInt64>, userData: UserData
-  ) -> Bool {
-    unsafe curing_write8(ring, fd, bytes, userData.rawValue)
+  public mutating func signal(fd: Int32, userData: UserData) -> Bool {
+    unsafe curing_signal(ring, fd, userData.rawValue)
   }
 
   /// Submits what is prepared, without waiting; how much, or -errno.

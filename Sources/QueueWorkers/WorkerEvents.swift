@@ -23,8 +23,6 @@ public struct WorkerEvents: ~Copyable {
   private let call: Int32
   private let attention: Int32
   private let stop: UnsafePointer<UInt64>
-  /// The eight bytes that a call writes; they must stay in place while the write is in flight.
-  private let one: UnsafeMutablePointer<UInt64>
   private var needsSubmit = false
   private var kickIsArmed = false
   private var wakeIsArmed = false
@@ -44,11 +42,7 @@ public struct WorkerEvents: ~Copyable {
     self.attention = attention
     self.wake = wake
     unsafe self.stop = stop
-    unsafe one = .allocate(capacity: 1)
-    unsafe one.initialize(to: 1)
   }
-
-  deinit { unsafe one.deallocate() }
 
   public var stopRequested: Bool {
     @_noAllocation @_noLocks get { unsafe cring_load64_acquire(stop) != 0 }
@@ -66,22 +60,22 @@ public struct WorkerEvents: ~Copyable {
 
   @_noAllocation @_noLocks
   private mutating func signal(_ descriptor: Int32, _ kind: UInt8) {
-    // SAFETY: `one` lives as long as the ring.
-    if unsafe !ring.write8(fd: descriptor, from: one, userData: UserData(kind: kind, index: 0)) {
+    let userData = UserData(kind: kind, index: 0)
+    if !ring.signal(fd: descriptor, userData: userData) {
       // The submission queue is full: hand it over and try again.
       ring.submit()
-      _ = unsafe ring.write8(
-        fd: descriptor, from: one, userData: UserData(kind: kind, index: 0))
+      _ = ring.signal(fd: descriptor, userData: userData)
     }
     needsSubmit = true
   }
 
-  /// Submits what is queued, without waiting.
+  /// Submits what is queued, without waiting, and takes in what has completed.
   @_noAllocation @_noLocks
-  public mutating func flush() {
+  public mutating func flush(_ counters: CounterBlock) {
     guard needsSubmit else { return }
     needsSubmit = false
     ring.submit()
+    reap(counters)
   }
 
   /// Submits what is queued and sleeps until a kick, a wake-up or another completion.

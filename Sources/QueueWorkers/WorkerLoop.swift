@@ -83,12 +83,11 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
         lastWork = clinux_ticks()
         isSpinning = false
         // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
-        let comesToRest = pollMode == .event ? try queue.availableCount() == 0 : false
-        if !comesToRest { events.flush() }
+        if try !comesToRest() { events.flush(counters) }
         continue
       }
       if shouldSpin(since: lastWork) {
-        events.flush()
+        events.flush(counters)
         if !isSpinning { counters.add(.spins, 1) }
         isSpinning = true
         events.reap(counters)
@@ -110,11 +109,20 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
     }
   }
 
+  /// Whether the worker is about to sleep: it never spins, and the ring is dry.
+  @inlinable
+  mutating func comesToRest() throws(QueueError) -> Bool {
+    switch pollMode {
+    case .adaptive, .always: false
+    case .event: try queue.availableCount() == 0
+    }
+  }
+
   /// Arms the kick, looks again, and sleeps until something happens.
   @inlinable
   mutating func sleep() throws(QueueError) {
     if try queue.armKicks() {
-      events.flush()
+      events.flush(counters)
       queue.suppressKicks()
       return
     }
@@ -263,7 +271,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       if !collect() { cring_pause() }
     }
     publish()
-    events.flush()
+    events.flush(counters)
   }
 
   /// Lets go of sessions that were destroyed, once no operation that could have seen them is in flight.

@@ -39,9 +39,11 @@ public struct DescriptorChain {
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
   public private(set) var writableByteCount: UInt64 = 0
 
-  private let table: UnsafePointer<UInt8>
-  private let tableCount: UInt32
-  private let isIndirectTable: Bool
+  private var table: UnsafePointer<UInt8>
+  private var tableCount: UInt32
+  private var isIndirectTable = false
+  /// Room for an indirect table that crosses regions; the queue's, used by one chain at a time.
+  private let scratch: UnsafeMutablePointer<UInt8>
   /// The next descriptor to read, where there is one.
   private var next: UInt16
   private var hasNext = true
@@ -57,31 +59,80 @@ public struct DescriptorChain {
 
   @_noAllocation @_noLocks
   init(
-    head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32, first: UInt16,
-    isIndirectTable: Bool
+    head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
+    scratch: UnsafeMutablePointer<UInt8>
   ) {
     self.head = head
     unsafe self.table = table
     self.tableCount = tableCount
-    self.isIndirectTable = isIndirectTable
-    next = first
+    unsafe self.scratch = scratch
+    next = head
     budget = tableCount
+  }
+
+  /// Goes on in the table of an indirect descriptor, which ends the chain of direct ones.
+  ///
+  /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors.
+  @_noAllocation @_noLocks
+  mutating func enter(
+    _ descriptor: Descriptor, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    if isIndirectTable { throw .nestedIndirect(head: head) }
+    if descriptor.hasNext { throw .indirectInChain(head: head) }
+    let byteCount = Int(descriptor.byteCount)
+    guard byteCount > 0, byteCount & 15 == 0, byteCount / 16 <= SplitQueue.maximumIndirectCount
+    else { throw .indirectLength(descriptor.byteCount) }
+    guard let slice = memory.slice(at: descriptor.address, atMost: byteCount) else {
+      throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
+    }
+    if slice.byteCount == byteCount {
+      unsafe table = UnsafePointer(slice.pointer)
+    } else {
+      try assemble(descriptor, &memory)
+      unsafe table = UnsafePointer(scratch)
+    }
+    tableCount = descriptor.byteCount / 16
+    isIndirectTable = true
+    budget = tableCount
+    next = 0
+    hasNext = true
+  }
+
+  /// Copies an indirect table that crosses regions into the scratch.
+  @_noAllocation @_noLocks
+  private func assemble(
+    _ descriptor: Descriptor, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    var offset = 0
+    let byteCount = Int(descriptor.byteCount)
+    while offset < byteCount {
+      let address = descriptor.address.addingReportingOverflow(UInt64(offset))
+      guard !address.overflow,
+        let slice = memory.slice(at: address.partialValue, atMost: byteCount &- offset)
+      else {
+        throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
+      }
+      // SAFETY: the scratch has room for the longest table that is accepted.
+      unsafe cring_copy(scratch + offset, slice.pointer, slice.byteCount)
+      offset &+= slice.byteCount
+    }
   }
 
   /// Makes the next descriptor that is not empty the current one; false at the end of the chain.
   @_noAllocation @_noLocks
-  private mutating func advance() throws(QueueError) -> Bool {
+  private mutating func advance(_ memory: inout MemoryView) throws(QueueError) -> Bool {
     while hasNext {
       guard UInt32(next) < tableCount else { throw .nextOutOfRange(next) }
       guard budget > 0 else { throw .descriptorLoop(head: head) }
       budget &-= 1
       // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
       let descriptor = unsafe Descriptor(at: table + Int(next) &* 16)
+      if descriptor.isIndirect {
+        try enter(descriptor, &memory)
+        continue
+      }
       hasNext = descriptor.hasNext
       next = descriptor.next
-      if descriptor.isIndirect {
-        throw isIndirectTable ? .nestedIndirect(head: head) : .indirectInChain(head: head)
-      }
       let isWritable = descriptor.isWritable
       if inWritablePart, !isWritable { throw .readableAfterWritable(head: head) }
       if descriptor.byteCount == 0 { continue }
@@ -101,16 +152,16 @@ public struct DescriptorChain {
 
   /// Makes sure that there is a current readable byte; false where the readable part has ended.
   @_noAllocation @_noLocks
-  private mutating func hasReadable() throws(QueueError) -> Bool {
-    if remaining == 0, !inWritablePart, try !advance() { return false }
+  private mutating func hasReadable(_ memory: inout MemoryView) throws(QueueError) -> Bool {
+    if remaining == 0, !inWritablePart, try !advance(&memory) { return false }
     return !inWritablePart
   }
 
   /// Makes sure that there is a current writable byte, skipping what is left of the readable part.
   @_noAllocation @_noLocks
-  private mutating func hasWritable() throws(QueueError) -> Bool {
+  private mutating func hasWritable(_ memory: inout MemoryView) throws(QueueError) -> Bool {
     while remaining == 0 || !inWritablePart {
-      if try !advance() { return false }
+      if try !advance(&memory) { return false }
     }
     return true
   }
@@ -136,7 +187,7 @@ public struct DescriptorChain {
     into destination: UnsafeMutableRawPointer, byteCount: Int, _ memory: inout MemoryView
   ) throws(QueueError) -> Int {
     var copied = 0
-    while copied < byteCount, try hasReadable() {
+    while copied < byteCount, try hasReadable(&memory) {
       let run = try takeRun(byteCount &- copied, &memory)
       // SAFETY: the run is checked guest memory; the destination has room for byteCount bytes.
       unsafe cring_copy(destination + copied, run.pointer, run.byteCount)
@@ -151,7 +202,7 @@ public struct DescriptorChain {
     byteCount: Int, into list: inout SpanList, _ memory: inout MemoryView
   ) throws(QueueError) -> Bool {
     var missing = byteCount
-    while missing > 0, try hasReadable() {
+    while missing > 0, try hasReadable(&memory) {
       let run = try takeRun(missing, &memory)
       guard list.append(run) else { return false }
       missing &-= run.byteCount
@@ -165,7 +216,7 @@ public struct DescriptorChain {
     byteCount: Int, into list: inout SpanList, _ memory: inout MemoryView
   ) throws(QueueError) -> Bool {
     var missing = byteCount
-    while missing > 0, try hasWritable() {
+    while missing > 0, try hasWritable(&memory) {
       let run = try takeRun(missing, &memory)
       guard list.append(run) else { return false }
       missing &-= run.byteCount
@@ -180,7 +231,7 @@ public struct DescriptorChain {
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    while try advance() {}
+    while try advance(&memory) {}
     guard lastWritableByteCount > 0 else { return nil }
     let last = lastWritableAddress.addingReportingOverflow(UInt64(lastWritableByteCount) &- 1)
     guard !last.overflow, let slice = memory.slice(at: last.partialValue, atMost: 1) else {

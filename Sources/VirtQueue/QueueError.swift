@@ -16,7 +16,7 @@ public enum QueueError: Error, Hashable, Sendable {
   case descriptorLoop(head: UInt16)
   /// An indirect table's length is zero, no multiple of 16, or beyond 32768 descriptors.
   case indirectLength(UInt32)
-  /// An indirect descriptor goes on, or is not the chain's only one.
+  /// An indirect descriptor goes on, though it must be the last one.
   case indirectInChain(head: UInt16)
   /// An indirect descriptor inside an indirect table.
   case nestedIndirect(head: UInt16)

@@ -39,7 +39,7 @@ public struct SplitQueueLayout {
 @safe
 public struct SplitQueue: ~Copyable {
   /// The longest indirect table that is accepted: what 16-bit links can name.
-  public static var maximumIndirectCount: UInt32 { 32768 }
+  public static var maximumIndirectCount: Int { @_noAllocation @_noLocks get { 32768 } }
 
   private let layout: SplitQueueLayout
   private let eventIndex: Bool
@@ -73,7 +73,7 @@ public struct SplitQueue: ~Copyable {
     // SAFETY: the used ring has at least six bytes.
     nextUsed = unsafe UInt16(littleEndian: cring_load16_acquire(layout.used + Self.indexOffset))
     publishedUsed = nextUsed
-    scratch = try MappedMemory(reserving: Int(Self.maximumIndirectCount) * 16)
+    scratch = try MappedMemory(reserving: Self.maximumIndirectCount * 16)
   }
 
   // MARK: - Taking
@@ -103,59 +103,13 @@ public struct SplitQueue: ~Copyable {
       littleEndian: cring_load16(layout.available + Self.entriesOffset + slot &* 2))
     guard head < layout.size else { throw .headOutOfRange(head) }
     nextAvailable &+= 1
+    var chain = unsafe DescriptorChain(
+      head: head, table: layout.descriptors, tableCount: UInt32(layout.size),
+      scratch: scratch.base.assumingMemoryBound(to: UInt8.self))
     // SAFETY: head < size, and the table has 16 · size bytes.
     let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16)
-    if first.isIndirect {
-      return try indirectChain(head, first, &memory)
-    }
-    return unsafe DescriptorChain(
-      head: head, table: layout.descriptors, tableCount: UInt32(layout.size), first: head,
-      isIndirectTable: false)
-  }
-
-  /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors.
-  @_noAllocation @_noLocks
-  private mutating func indirectChain(
-    _ head: UInt16, _ descriptor: Descriptor, _ memory: inout MemoryView
-  ) throws(QueueError) -> DescriptorChain {
-    if descriptor.hasNext { throw .indirectInChain(head: head) }
-    let byteCount = Int(descriptor.byteCount)
-    guard byteCount > 0, byteCount & 15 == 0,
-      descriptor.byteCount / 16 <= Self.maximumIndirectCount
-    else { throw .indirectLength(descriptor.byteCount) }
-    guard let slice = memory.slice(at: descriptor.address, atMost: byteCount) else {
-      throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
-    }
-    var table = unsafe UnsafePointer(slice.pointer)
-    if slice.byteCount < byteCount {
-      try assemble(descriptor, &memory)
-      unsafe table = UnsafePointer(scratch.base.assumingMemoryBound(to: UInt8.self))
-    }
-    return unsafe DescriptorChain(
-      head: head, table: table, tableCount: descriptor.byteCount / 16, first: 0,
-      isIndirectTable: true)
-  }
-
-  /// Copies an indirect table that crosses regions.
-  ///
-  /// It is used up before the next chain is taken.
-  @_noAllocation @_noLocks
-  private func assemble(
-    _ descriptor: Descriptor, _ memory: inout MemoryView
-  ) throws(QueueError) {
-    var offset = 0
-    let byteCount = Int(descriptor.byteCount)
-    while offset < byteCount {
-      let address = descriptor.address.addingReportingOverflow(UInt64(offset))
-      guard !address.overflow,
-        let slice = memory.slice(at: address.partialValue, atMost: byteCount &- offset)
-      else {
-        throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
-      }
-      // SAFETY: the scratch has room for the longest table that is accepted.
-      unsafe cring_copy(scratch.base + offset, slice.pointer, slice.byteCount)
-      offset &+= slice.byteCount
-    }
+    if first.isIndirect { try chain.enter(first, &memory) }
+    return chain
   }
 
   // MARK: - Completing

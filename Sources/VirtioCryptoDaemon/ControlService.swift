@@ -37,7 +37,10 @@ final class ControlService {
   func serve() -> QueueError? {
     guard !hasFailed else { return nil }
     do throws(QueueError) {
-      if try queue.serve(core) { EventFD.signal(setup.callRawValue) }
+      let turn = try queue.serve(core)
+      if turn.wantsCall { EventFD.signal(setup.callRawValue) }
+      // The device's thread has other things to do first; its own kick brings it back.
+      if turn.hasMore { EventFD.signal(setup.kickRawValue) }
       return nil
     } catch {
       hasFailed = true

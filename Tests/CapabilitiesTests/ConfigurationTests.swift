@@ -70,8 +70,11 @@ import Testing
     #expect(
       warnings == [
         "f.yaml:5:20: warning: akcipher is not served yet; its stateless mode is not offered",
+        "f.yaml:8:11: warning: limits are not enforced yet",
         "f.yaml:24:5: warning: akcipher is not served yet; ecdsa is not advertised",
+        "f.yaml:17:69: warning: sizes are not applied yet: one engine serves all requests of a session",
         "f.yaml:17:26: warning: the engine kernel is not in this build",
+        "f.yaml:29:70: warning: limits are not enforced yet",
         "f.yaml:9:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
       ])
   }

@@ -162,7 +162,7 @@ struct SessionRequestTests {
   @Test func masksCarryTheSpecificationsNumbers() {
     #expect(everything.cipherMask == 0x7ffe)
     #expect(everything.hashMask == 0x1ffe)
-    #expect(everything.macMask == 0x0062_0600_1e00_007e)
+    #expect(everything.macMask == 0x0066_0600_1e00_007e)
     #expect(everything.aeadMask == 0xe)
   }
 }

@@ -33,8 +33,8 @@ import VirtQueue
       try driver.guest.write([UInt8(truncatingIfNeeded: random.next())], at: window + offset)
     }
     if isIndirect {
-      let nearSeam = GuestFixture.end - 0x1000 - UInt64(16 * chain.count)
-      try driver.offerIndirect(chain, table: nearSeam, head: Int.random(in: 0..<64, using: &random))
+      let table = GuestFixture.end - 0x1000 - UInt64(16 * chain.count)
+      try driver.offerIndirect(chain, table: table, head: Int.random(in: 0..<64, using: &random))
     } else {
       let slots = Array((0..<64).shuffled(using: &random).prefix(chain.count))
       try driver.putChain(chain, slots: slots)

@@ -16,8 +16,8 @@ void curing_free(curing *ring);
 
 // Prepares a multishot poll for input; false where the submission queue is full.
 CURING_CALL bool curing_poll_multishot(curing *ring, int fd, uint64_t user_data);
-// Prepares a write of eight bytes that stay in place until it completes.
-CURING_CALL bool curing_write8(curing *ring, int fd, const void *bytes, uint64_t user_data);
+// Prepares the addition of one to an eventfd. It completes silently, unless it fails.
+CURING_CALL bool curing_signal(curing *ring, int fd, uint64_t user_data);
 
 // Submits what is prepared. The number submitted, or -errno.
 CURING_CALL int curing_submit(curing *ring);
