@@ -183,8 +183,8 @@ import VirtQueue
     #expect(try driver.refusal() == .nestedIndirect(head: 0))
   }
 
-  /// Spec: virtio 1.3 §2.7.5.3.2 Device Requirements: Indirect Descriptors. Direct descriptors followed by one indirect
-  /// descriptor are unusual, and valid.
+  // Spec: virtio 1.3 §2.7.5.3.2 Device Requirements: Indirect Descriptors. Direct descriptors followed by one indirect
+  // descriptor are unusual, and valid.
   @Test func directDescriptorsBeforeAnIndirectOneAreGood() throws {
     let driver = try DriverQueue()
     try driver.putChain([.readable(free, 32), .writable(free + 0x200, 64)], table: table)

@@ -3,7 +3,9 @@ import LinuxSystem
 import Testing
 import VirtQueue
 
-/// Random chains against a model, and garbage against the borders of guest memory. A failure prints its seed.
+/// Random chains against a model, and garbage against the borders of guest memory.
+///
+/// A failure prints its seed.
 @Suite struct RandomChainTests {
   @Test(arguments: 0..<200 as Range<UInt64>)
   func randomChainMatchesTheModel(seed: UInt64) throws {
