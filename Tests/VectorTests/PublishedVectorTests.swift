@@ -1,0 +1,175 @@
+import CryptoTypes
+import Foundation
+import TestSupport
+import Testing
+import VhostUserFrontend
+import VirtioSpec
+
+/// Every published vector of every algorithm that libcrypto's default provider has, in every layout.
+extension DeviceTests {
+  @Suite("Published vectors")
+  struct PublishedVectorTests {
+    struct VectorSet: Sendable, CustomTestStringConvertible {
+      var file: String
+      var kind: VectorKind
+      /// Tests whose algorithm variant the device does not have: how many, and why.
+      var refused: (count: Int, reason: String) = (0, "")
+      var testDescription: String { file }
+
+      init(_ file: String, _ kind: VectorKind, refused: (count: Int, reason: String) = (0, "")) {
+        self.file = file
+        self.kind = kind
+        self.refused = refused
+      }
+    }
+
+    static let served: [VectorSet] = [
+      VectorSet("kat/ecb_test.json", .cipher(.aesECB)),
+      VectorSet("kat/cbc_test.json", .cipher(.aesCBC)),
+      VectorSet("kat/ctr_test.json", .cipher(.aesCTR)),
+      VectorSet("kat/des3_test.json", .cipher(.tripleDESCBC)),
+      VectorSet(
+        "wycheproof/aes_xts_test.json", .cipher(.aesXTS),
+        refused: (41, "XTS with AES-192 has no key size in virtio-crypto, IEEE 1619 or libcrypto")),
+      VectorSet(
+        "kat/sha_test.json",
+        .hash([20: .sha1, 28: .sha224, 32: .sha256, 48: .sha384, 64: .sha512])),
+      VectorSet(
+        "kat/sha3_test.json",
+        .hash([28: .sha3_224, 32: .sha3_256, 48: .sha3_384, 64: .sha3_512])),
+      VectorSet("kat/shake128_test.json", .extendableHash(.shake128)),
+      VectorSet("kat/shake256_test.json", .extendableHash(.shake256)),
+      VectorSet("kat/hmac_md5_test.json", .mac(.hmacMD5)),
+      VectorSet("kat/hmac_sha1_test.json", .mac(.hmacSHA1)),
+      VectorSet("kat/hmac_sha224_test.json", .mac(.hmacSHA224)),
+      VectorSet("kat/hmac_sha256_test.json", .mac(.hmacSHA256)),
+      VectorSet("kat/hmac_sha384_test.json", .mac(.hmacSHA384)),
+      VectorSet("kat/hmac_sha512_test.json", .mac(.hmacSHA512)),
+      VectorSet("wycheproof/hmac_sha1_test.json", .mac(.hmacSHA1)),
+      VectorSet("wycheproof/hmac_sha256_test.json", .mac(.hmacSHA256)),
+      VectorSet("wycheproof/hmac_sha512_test.json", .mac(.hmacSHA512)),
+      VectorSet("kat/cmac_128_test.json", .mac(.cmacAES)),
+      VectorSet("kat/cmac_256_test.json", .mac(.cmacAES)),
+      VectorSet(
+        "wycheproof/aes_cmac_test.json", .mac(.cmacAES),
+        refused: (5, "keys of 0, 8, 64, 160 and 320 bits are no AES keys: invalid on purpose")),
+      VectorSet("kat/gmac_test.json", .gmac),
+      VectorSet("wycheproof/aes_gmac_test.json", .gmac),
+      VectorSet("kat/gcm_test.json", .aead(.gcm)),
+      VectorSet("wycheproof/aes_gcm_test.json", .aead(.gcm)),
+      VectorSet("kat/ccm_128_test.json", .aead(.ccm)),
+      VectorSet("kat/ccm_256_test.json", .aead(.ccm)),
+      VectorSet("kat/chacha20_poly1305_test.json", .aead(.chacha20Poly1305)),
+      VectorSet("wycheproof/chacha20_poly1305_test.json", .aead(.chacha20Poly1305)),
+    ]
+
+    /// Files that no request to this engine can express; nil where the whole service is missing.
+    static let notServed: [(file: String, algorithm: CryptoAlgorithm?, reason: String)] = [
+      ("kat/des_test.json", .cipher(.desCBC), "single DES is in libcrypto's legacy provider"),
+      ("kat/xcbc_test.json", .mac(.xcbcAES), "libcrypto has no AES-XCBC-MAC"),
+      ("kat/kasumi_f8_test.json", .cipher(.kasumiF8), "libcrypto has no KASUMI"),
+      ("kat/kasumi_f9_test.json", .mac(.kasumiF9), "libcrypto has no KASUMI"),
+      ("kat/snow3g_f8_test.json", .cipher(.snow3gUEA2), "libcrypto has no SNOW 3G"),
+      ("kat/snow3g_f8_linear_test.json", .cipher(.snow3gUEA2), "libcrypto has no SNOW 3G"),
+      ("kat/snow3g_f9_test.json", .mac(.snow3gUIA2), "libcrypto has no SNOW 3G"),
+      ("kat/zuc_eea3_128_test.json", .cipher(.zucEEA3), "libcrypto has no ZUC"),
+      ("kat/zuc_eia3_128_test.json", .mac(.zucEIA3), "libcrypto has no ZUC"),
+      ("wycheproof/dsa_2048_256_sha256_test.json", nil, "AKCIPHER is not served"),
+      ("wycheproof/ecdh_secp256r1_ecpoint_test.json", nil, "virtio-crypto has no key agreement"),
+      ("wycheproof/ecdsa_secp256r1_sha256_test.json", nil, "AKCIPHER is not served"),
+      ("wycheproof/ecdsa_secp384r1_sha384_test.json", nil, "AKCIPHER is not served"),
+      ("wycheproof/rsa_pkcs1_2048_test.json", nil, "AKCIPHER is not served"),
+      ("wycheproof/rsa_signature_2048_sha256_test.json", nil, "AKCIPHER is not served"),
+    ]
+
+    @Test(arguments: served)
+    func everyVectorGivesItsAnswerInEveryLayout(_ set: VectorSet) throws {
+      let bench = try TestBench(Transport.layouts)
+      let file = try Vectors.load(set.file)
+      let shapes = Shape.allCases
+      var met: [Set<Shape>] = bench.guests.map { _ in [] }
+      var faults: [String] = []
+      var testCount = 0
+      var refusedCount = 0
+      var probeCount = 0
+      for test in file.testGroups.flatMap(\.tests) {
+        let probes = try set.kind.probes(test)
+        if probes.isEmpty { faults.append("test \(test.tcId) asks for nothing") }
+        if probes.contains(where: \.isRefusedSession) { refusedCount += 1 }
+        for probe in probes {
+          for (index, guest) in bench.guests.enumerated() {
+            // Neighbouring layouts differ in shape, and each layout meets every shape.
+            let shape = shapes[(probeCount + 2 * index) % shapes.count]
+            met[index].insert(shape)
+            if let fault = try probe.run(guest, shape) {
+              faults.append(
+                "test \(test.tcId), \(probe.session.service), \(guest.transport), \(shape): \(fault)"
+              )
+            }
+          }
+          probeCount += 1
+        }
+        testCount += 1
+      }
+      #expect(faults.isEmpty, "\(faults.count) faults: \(faults.prefix(8).joined(separator: "\n"))")
+      #expect(testCount == (try Self.writtenTestCount(set.file)))
+      #expect(refusedCount == set.refused.count, "\(set.refused.reason)")
+      if probeCount >= shapes.count {
+        #expect(met.allSatisfy { $0.count == shapes.count })
+      }
+      try bench.finish()
+    }
+
+    /// The file's own count, read apart from the decoder, and the tests that it really has.
+    static func writtenTestCount(_ file: String) throws -> Int {
+      let data = try #require(FileManager.default.contents(atPath: Vectors.directory + "/" + file))
+      let text = String(decoding: data, as: UTF8.self)
+      let head = try JSONDecoder().decode(Head.self, from: data)
+      let count = text.components(separatedBy: "\"tcId\"").count - 1
+      #expect(count == head.numberOfTests)
+      return count
+    }
+
+    private struct Head: Decodable { var numberOfTests: Int }
+
+    @Test func everyVectorFileIsServedOrHasAReason() throws {
+      let known = Self.served.map(\.file) + Self.notServed.map(\.file)
+      #expect(Set(known).count == known.count)
+      let present = try ["kat", "wycheproof"].flatMap { folder in
+        try Vectors.names(in: folder).map { "\(folder)/\($0)" }
+      }
+      #expect(Set(known) == Set(present))
+    }
+
+    /// Where this fails, an engine has learnt an algorithm: its vectors belong into `served`.
+    @Test func whatHasNoVectorsHereIsNotOffered() throws {
+      let bench = try TestBench([.revision1])
+      let guest = try bench.guest
+      let config = try guest.client.frontend.readConfiguration()
+      for entry in Self.notServed {
+        switch entry.algorithm {
+        case .cipher(let cipher):
+          #expect(config.cipherAlgorithms >> cipher.wireCode & 1 == 0, "\(entry.file)")
+          let key = [UInt8](repeating: 1, count: cipher.maximumKeyByteCount)
+          let answer = try guest.client.createSession(.cipher(cipher, .encrypt, key: key))
+          #expect(answer.status == .notsupp, "\(entry.file): \(entry.reason)")
+        case .mac(let mac):
+          #expect(config.macAlgorithms >> mac.wireCode & 1 == 0, "\(entry.file)")
+          let answer = try guest.client.createSession(
+            .mac(mac, key: [UInt8](repeating: 1, count: 16), resultByteCount: 4))
+          #expect(answer.status == .notsupp, "\(entry.file): \(entry.reason)")
+        case .hash, .aead: Issue.record("\(entry.file) has no business here")
+        case nil: #expect(config.akcipherAlgorithms == 0 && config.cryptoServices >> 4 == 0)
+        }
+      }
+      try bench.finish()
+    }
+  }
+}
+
+extension Probe {
+  var isRefusedSession: Bool {
+    if case .sessionRefused = expected { return true }
+    return false
+  }
+}
