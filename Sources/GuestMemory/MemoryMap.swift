@@ -8,7 +8,7 @@ public enum MemoryError: Error, Hashable, Sendable {
   case addressOverflow(RegionDescription)
   /// The file ends before the region does; touching the rest would raise SIGBUS.
   case fileTooShort(needed: UInt64, actual: UInt64)
-  /// It shares guest or front-end addresses with a region that is mapped.
+  /// It shares guest addresses with a region that is mapped.
   case overlap(RegionDescription)
   /// More regions than `MemoryMap.maximumRegionCount`.
   case tooManyRegions
@@ -145,14 +145,13 @@ public final class MemoryMap: Sendable {
 }
 
 extension RegionDescription {
-  /// Whether two regions share a guest or a front-end address.
+  /// Whether two regions share a guest address.
+  ///
+  /// They may share front-end addresses: a front-end can show one block at two places in the guest.
   func overlaps(_ other: RegionDescription) -> Bool {
-    func overlap(_ first: UInt64, _ second: UInt64) -> Bool {
-      // Neither end runs over 2^64 once a region is mapped; the other's is checked right after.
-      first < second.addingReportingOverflow(other.byteCount).partialValue
-        && second < first &+ byteCount
-    }
-    return overlap(guestAddress.rawValue, other.guestAddress.rawValue)
-      || overlap(frontendAddress.rawValue, other.frontendAddress.rawValue)
+    // Neither end runs over 2^64 once a region is mapped; the other's is checked right after.
+    let otherEnd = other.guestAddress.rawValue.addingReportingOverflow(other.byteCount)
+    return guestAddress.rawValue < otherEnd.partialValue
+      && other.guestAddress.rawValue < guestAddress.rawValue &+ byteCount
   }
 }

@@ -23,6 +23,10 @@ public final class PinnedThread: @unchecked Sendable {
     }
 
     func run() {
+      // Signals are the main thread's; here they would only interrupt waits.
+      var all = sigset_t()
+      unsafe sigfillset(&all)
+      unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
       _ = unsafe clinux_name_current_thread(name)
       if let cpu {
         let result = clinux_pin_current_thread(Int32(clamping: cpu))

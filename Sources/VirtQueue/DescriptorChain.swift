@@ -133,9 +133,10 @@ public struct DescriptorChain {
       }
       hasNext = descriptor.hasNext
       next = descriptor.next
+      // Real drivers leave empty descriptors anywhere.
+      if descriptor.byteCount == 0 { continue }
       let isWritable = descriptor.isWritable
       if inWritablePart, !isWritable { throw .readableAfterWritable(head: head) }
-      if descriptor.byteCount == 0 { continue }
       address = descriptor.address
       remaining = descriptor.byteCount
       if isWritable {

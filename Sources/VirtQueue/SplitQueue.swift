@@ -133,6 +133,7 @@ public struct SplitQueue: ~Copyable {
   @_noAllocation @_noLocks
   public mutating func publish() -> Bool {
     let old = publishedUsed
+    guard nextUsed != old else { return false }
     // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
     unsafe cring_store16_release(layout.used + Self.indexOffset, nextUsed.littleEndian)
     publishedUsed = nextUsed

@@ -41,6 +41,23 @@ import Testing
     #expect(count == 5)
   }
 
+  /// As a spinning worker looks: it never waits, so what the kernel holds back must be fetched by looking.
+  @Test func kickIsSeenByLookingAlone() throws {
+    let ring = try RingBox()
+    let event = try EventFD()
+    _ = ring.pollMultishot(event, kick)
+    ring.submit()
+    for round in 0..<3 {
+      event.signal()
+      var seen: UserData?
+      let deadline = TickClock.monotonicNanoseconds() + 2_000_000_000
+      while seen == nil, TickClock.monotonicNanoseconds() < deadline {
+        seen = ring.nextCompletion()?.userData
+      }
+      #expect(seen == kick, "round \(round)")
+    }
+  }
+
   @Test func kickBeforeThePollIsSeen() throws {
     let ring = try RingBox()
     let event = try EventFD()

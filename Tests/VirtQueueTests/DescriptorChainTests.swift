@@ -87,6 +87,30 @@ import VirtQueue
       try driver.read(queue, readable: 6, writable: 0).readable == (40..<46).map { UInt8($0) })
   }
 
+  @Test(arguments: [DriverQueue.free + 0x8000, GuestFixture.seam - 24])
+  func directDescriptorsGoOnInAnIndirectTable(table: UInt64) throws {
+    let driver = try DriverQueue(size: 4)
+    let queue = try driver.makeQueue()
+    let free = DriverQueue.free
+    try driver.guest.write(bytes(12), at: free)
+    // More descriptors than the ring has: the table's are counted on their own.
+    var rest: [DriverDescriptor] = (4..<12).map { .readable(free + $0, 1) }
+    rest += [.writable(free + 0x100, 3), .writable(free + 0x200, 1)]
+    try driver.putChain(rest, table: table)
+    try driver.putChain(
+      [
+        .readable(free, 4),
+        DriverDescriptor(
+          address: table, byteCount: UInt32(16 * rest.count), flags: DriverDescriptor.indirect),
+      ], slots: [2, 3])
+    try driver.offer(2)
+    let reading = try driver.read(queue, readable: 12, writable: 3)
+    #expect(reading.readable == bytes(12))
+    #expect(reading.writeWasComplete)
+    #expect(try reading.lastWritable == driver.host(free + 0x200))
+    #expect(reading.writableByteCount == 4)
+  }
+
   @Test func indirectTableOf32768DescriptorsIsAccepted() throws {
     let driver = try DriverQueue()
     let buffer = GuestFixture.seam

@@ -153,7 +153,8 @@ import VirtQueue
 
   // MARK: - Indirect tables
 
-  @Test(arguments: [0, 1, 15, 17, 63, 32768 * 16 + 16, 0xFFFF_FFF0, 0xFFFF_FFFF] as [UInt32])
+  @Test(
+    arguments: [0, 1, 8, 15, 17, 24, 63, 72, 32768 * 16 + 16, 0xFFFF_FFF0, 0xFFFF_FFFF] as [UInt32])
   func indirectLengthIsChecked(byteCount: UInt32) throws {
     let driver = try DriverQueue()
     try indirectChain(driver)
@@ -193,6 +194,37 @@ import VirtQueue
       DriverDescriptor(address: table, byteCount: 32, flags: DriverDescriptor.indirect), at: 5)
     try driver.offer(0)
     #expect(try driver.refusal() == nil)
+  }
+
+  /// Each mistake of an indirect table is one behind direct descriptors, too.
+  @Test func spoiledIndirectTableBehindDirectDescriptorsIsRefused() throws {
+    func refusal(
+      byteCount: UInt32 = 32, more: UInt16 = 0, address: UInt64? = nil,
+      first: DriverDescriptor, link: UInt16 = 1
+    ) throws -> QueueError? {
+      let driver = try DriverQueue()
+      try driver.put(linked(first, to: link), at: 0, table: table)
+      try driver.put(.writable(free + 0x200, 64), at: 1, table: table)
+      try driver.put(linked(.readable(free + 0x100, 32), to: 5), at: 0)
+      try driver.put(
+        DriverDescriptor(
+          address: address ?? table, byteCount: byteCount,
+          flags: DriverDescriptor.indirect | more), at: 5)
+      try driver.offer(0)
+      return try driver.refusal()
+    }
+    let good = DriverDescriptor.readable(free, 32)
+    #expect(try refusal(first: good) == nil)
+    #expect(try refusal(byteCount: 24, first: good) == .indirectLength(24))
+    #expect(
+      try refusal(more: DriverDescriptor.next, first: good) == .indirectInChain(head: 0))
+    #expect(
+      try refusal(address: 0, first: good) == .addressOutsideMemory(address: 0, byteCount: 32))
+    #expect(try refusal(first: good, link: 2) == .nextOutOfRange(2))
+    #expect(try refusal(first: good, link: 0) == .descriptorLoop(head: 0))
+    let nested = DriverDescriptor(
+      address: table, byteCount: 32, flags: DriverDescriptor.indirect)
+    #expect(try refusal(first: nested) == .nestedIndirect(head: 0))
   }
 
   @Test(arguments: [0, GuestFixture.end, GuestFixture.end - 32, UInt64.max - 15])

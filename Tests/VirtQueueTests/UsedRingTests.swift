@@ -123,6 +123,22 @@ import VirtQueue
     }
   }
 
+  /// The driver has been called for an event: batches behind it are none of its concern.
+  @Test func eventOfAnEarlierBatchDoesNotCallAgain() throws {
+    let driver = try DriverQueue()
+    let queue = try driver.makeQueue(eventIndex: true)
+    try driver.setUsedEvent(0)
+    let heads = try take(4, driver, queue)
+    queue.complete(head: heads[0], writtenByteCount: 1)
+    #expect(queue.publish())
+    queue.complete(head: heads[1], writtenByteCount: 1)
+    queue.complete(head: heads[2], writtenByteCount: 1)
+    #expect(!queue.publish())
+    try driver.setUsedEvent(3)
+    queue.complete(head: heads[3], writtenByteCount: 1)
+    #expect(queue.publish())
+  }
+
   @Test func publishingNothingUnderEventIndexCallsNobody() throws {
     let driver = try DriverQueue()
     let queue = try driver.makeQueue(eventIndex: true)
