@@ -48,6 +48,8 @@ let package = Package(
   products: [
     .executable(name: "vhost-user-crypto", targets: ["VirtioCryptoDaemon"]),
     .executable(name: "vhost-crypto", targets: ["VhostCryptoTool"]),
+    // Of the tests: preloaded into the daemon, it counts what each thread allocates.
+    .library(name: "AllocationCounter", type: .dynamic, targets: ["CAllocationCounter"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -143,7 +145,7 @@ let package = Package(
       of: "VhostUserBackend",
       ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
     tests(of: "Capabilities", ["CryptoTypes"]),
-    tests(of: "StatsEndpoint", ["Counters", "CryptoTypes"]),
+    tests(of: "StatsEndpoint", ["Counters", "CryptoTypes", "TestSupport"]),
     tests(of: "Counters", []),
     .target(
       name: "TestSupport",
@@ -151,6 +153,7 @@ let package = Package(
         "VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol",
       ],
       path: "Tests/TestSupport", swiftSettings: testSettings),
+    .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     integration("IntegrationTests"),
     integration("VectorTests"),
     integration("HostileGuestTests"),

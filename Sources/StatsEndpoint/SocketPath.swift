@@ -47,6 +47,15 @@ struct SocketPath: Sendable {
     }
   }
 
+  /// Refuses a directory in which no socket can be made.
+  func checkDirectory() throws(StatsServerError) {
+    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    // SAFETY: as above.
+    guard unsafe access(directory, W_OK | X_OK) == 0 else {
+      throw failure("no socket can be made in \(directory)")
+    }
+  }
+
   /// Lets owner and group in, and nobody else.
   func restrict() throws(StatsServerError) {
     // SAFETY: as above.

@@ -19,6 +19,15 @@ public actor StatsServer {
     self.logger = logger
   }
 
+  /// Finds out, before anything is started, what would keep a server from listening at a path.
+  ///
+  /// Removes a socket that a dead server left there.
+  public static func prepare(path: String) throws(StatsServerError) {
+    let place = try SocketPath(path)
+    try place.clear()
+    try place.checkDirectory()
+  }
+
   /// Serves until `stop` or the task's cancellation, and removes the socket then.
   ///
   /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later, for want of file descriptors,
@@ -61,7 +70,8 @@ public actor StatsServer {
     var inode: UInt64?
     defer {
       self.server = nil
-      place.remove(inode: inode)
+      // A server that was stopped before it could look at its socket may have made one.
+      place.remove(inode: inode ?? (isStopped ? place.inode : nil))
     }
     try await withThrowingTaskGroup(of: Bool.self) { group in
       group.addTask {
@@ -81,6 +91,12 @@ public actor StatsServer {
         throw StatsServerError.cannotPrepare(path: path, reason: error.reason)
       }
       inode = place.inode
+      // A stop that came before the library listened found nothing to stop there.
+      if isStopped {
+        group.cancelAll()
+        await server.stop()
+        return
+      }
       // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
       try place.restrict()
       logger.info("statistics are served", metadata: ["path": "\(path)"])

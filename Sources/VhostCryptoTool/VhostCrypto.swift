@@ -19,4 +19,23 @@ struct VhostCrypto: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [Stats.self, Check.self, Bench.self, Explain.self])
+
+  /// Runs the command; whatever is wrong with its words is told in one line, for logs and for scripts.
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      // Requests for help, and complaints that were told already, are the library's to finish.
+      guard !(error is ExitCode), exitCode(for: error) == .validationFailure else {
+        exit(withError: error)
+      }
+      let words = message(for: error).split(separator: "\n").joined(separator: " ")
+      exit(withError: Exit.failing(.validationFailure, "\(words); see vhost-crypto --help"))
+    }
+  }
 }

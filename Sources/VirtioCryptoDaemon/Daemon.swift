@@ -51,15 +51,19 @@ struct Daemon {
     do throws(EngineError) {
       engines = try HostEngines(effective.engines)
     } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
-    for engine in engines.versions {
-      logger.info("engine", metadata: ["name": "\(engine.name)", "version": "\(engine.version)"])
-    }
     let advertisement = engines.advertisement(effective, fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }
     let table = AlgorithmTable(offered: advertisement.engineIndices(EngineIndex.byName))
     // What the clock is worth is measured now, not when the first worker wants to know.
     _ = TickClock.nanosecondsPerTick
 
+    EarlySignals.watch()
+    // Before the devices' sockets: a front-end must not meet a daemon that then gives up.
+    if let path = effective.stats.socketPath {
+      do throws(StatsServerError) {
+        try StatsServer.prepare(path: path)
+      } catch { throw StartError(error) }
+    }
     var devices: [GuestDevice] = []
     var servers: [VhostUserServer] = []
     var firstWorker = 0
@@ -89,10 +93,8 @@ struct Daemon {
     do throws(ServerError) {
       switch endpoint {
       case .listen(let path):
-        let server = try VhostUserServer(
+        return try VhostUserServer(
           endpoint: .path(path, mode: 0o660), device: device, logger: logger)
-        logger.info("listening", metadata: ["socket": "\(path)"])
-        return server
       case .connect(let path):
         return try VhostUserServer(endpoint: .connecting(path), device: device, logger: logger)
       case .inherited(let rawValue):
@@ -110,6 +112,13 @@ struct Daemon {
 
   /// Runs the servers and the statistics as services that end together.
   private func serve(_ parts: Parts, _ logger: Logger) -> Int32 {
+    for engine in parts.engines.versions {
+      logger.info("engine", metadata: ["name": "\(engine.name)", "version": "\(engine.version)"])
+    }
+    for (endpoint, device) in zip(endpoints, parts.devices) {
+      guard case .listen(let path) = endpoint else { continue }
+      logger.info("listening", metadata: ["device": "\(device.name)", "socket": "\(path)"])
+    }
     let stats = DaemonStats(
       devices: parts.devices,
       engines: parts.engines.versions.map {
@@ -127,6 +136,9 @@ struct Daemon {
           service: StatsService(StatsServer(path: path, source: stats, logger: logger)),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
+    services.append(
+      .init(
+        service: EarlySignals.Follower(), successTerminationBehavior: .gracefullyShutdownGroup))
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -154,6 +166,14 @@ struct StartError: Error, CustomStringConvertible {
     case .badPath(let path):
       self.init("'\(path)' is no socket path; give 1 to 107 bytes", EX_USAGE)
     case .system(let error): self.init("\(error)", error.code == ENOTSOCK ? EX_USAGE : EX_CANTCREAT)
+    }
+  }
+
+  init(_ error: StatsServerError) {
+    if case .unusablePath = error {
+      self.init("--stats-socket \(error)", EX_USAGE)
+    } else {
+      self.init("--stats-socket \(error)", EX_CANTCREAT)
     }
   }
 }

@@ -80,6 +80,22 @@ struct VhostUserCrypto: ParsableCommand {
   @Flag(help: "Print the effective capability file with every default, and exit.")
   var printConfig = false
 
+  /// Runs the command; whatever is wrong with its words is told in one line, for logs and for scripts.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      // Requests for help, and complaints that were told already, are the library's to finish.
+      guard !(error is ExitCode), exitCode(for: error) == .validationFailure else {
+        exit(withError: error)
+      }
+      let words = message(for: error).split(separator: "\n").joined(separator: " ")
+      complain("\(words); see vhost-user-crypto --help")
+      exit(withError: ExitCode(EX_USAGE))
+    }
+  }
+
   func run() throws {
     if printCapabilities {
       print(#"{"#)
@@ -146,9 +162,13 @@ struct VhostUserCrypto: ParsableCommand {
   /// One endpoint per device, in the order of the configuration's devices.
   private func endpoints(_ effective: Configuration) throws -> [DaemonEndpoint] {
     if let fd {
+      guard !client else {
+        throw complaint(
+          "--fd and --client exclude each other; --client goes with --socket-path", EX_USAGE)
+      }
       guard socketPaths.isEmpty, effective.devices.isEmpty else {
         throw complaint(
-          "--fd and --socket-path (or devices: in the file) exclude each other", EX_USAGE)
+          "--fd and --socket-path (or devices: in the file) exclude each other; give one", EX_USAGE)
       }
       guard fcntl(fd, F_GETFD) >= 0 else {
         throw complaint("--fd \(fd) is not an open descriptor; pass an inherited socket", EX_USAGE)
@@ -158,6 +178,15 @@ struct VhostUserCrypto: ParsableCommand {
     guard !effective.devices.isEmpty else {
       throw complaint(
         "no socket; give --socket-path=PATH (or --fd, or devices: in a capability file)", EX_USAGE)
+    }
+    var taken = Set<String>()
+    for path in effective.devices.map(\.socketPath)
+      + [effective.stats.socketPath].compactMap({ $0 })
+    {
+      guard taken.insert(path).inserted else {
+        throw complaint(
+          "\(path) is named twice; devices and statistics have a socket each", EX_USAGE)
+      }
     }
     return effective.devices.map { client ? .connect($0.socketPath) : .listen($0.socketPath) }
   }

@@ -1,6 +1,7 @@
 import Counters
 import Foundation
 import StatsEndpoint
+import TestSupport
 import Testing
 
 @Suite struct SnapshotTests {

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import StatsEndpoint
+import TestSupport
 import Testing
 
 @Suite struct StatsServerTests {

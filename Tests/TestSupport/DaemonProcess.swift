@@ -36,6 +36,8 @@ public final class DaemonProcess: Sendable {
   public let directory: TemporaryDirectory
   public let socketPath: String
   public let process: ChildProcess
+  /// Where it serves statistics, if it was asked to.
+  public var statsPath: String { directory.file("stats.sock") }
   public var pid: Int32 { process.pid }
   private let standardOutputPath: String
   private let standardErrorPath: String
@@ -45,9 +47,11 @@ public final class DaemonProcess: Sendable {
   /// `arguments`: beyond `--socket-path`.
   /// `configuration`: text of a capability file, if any.
   /// `waitsForSocket`: false for a daemon that is expected to refuse to start.
+  /// `servesStatistics`: at `statsPath`.
   public init(
     arguments: [String] = [], configuration: String? = nil, environment: [String: String] = [:],
-    waitsForSocket: Bool = true, program: String = "vhost-user-crypto"
+    waitsForSocket: Bool = true, servesStatistics: Bool = false,
+    program: String = "vhost-user-crypto"
   ) throws {
     directory = try TemporaryDirectory()
     socketPath = directory.file("vhost.sock")
@@ -57,12 +61,21 @@ public final class DaemonProcess: Sendable {
     if let configuration {
       all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
     }
+    if servesStatistics { all.append("--stats-socket=\(directory.file("stats.sock"))") }
     let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process = try ChildProcess(
       program: try Self.executable(program), arguments: all + arguments,
       environment: variables.map { "\($0.key)=\($0.value)" },
       standardOutputPath: standardOutputPath, standardErrorPath: standardErrorPath)
     if waitsForSocket { try waitForSocket() }
+    if waitsForSocket && servesStatistics {
+      try waitUntil("the statistics' socket", milliseconds: 10000) {
+        guard isRunning else {
+          throw TestSupportError("the daemon ended at start: \(standardError)")
+        }
+        return Self.listeningPaths().contains(statsPath)
+      }
+    }
   }
 
   private func waitForSocket() throws {
@@ -78,12 +91,18 @@ public final class DaemonProcess: Sendable {
 
   /// Paths of listening Unix sockets: in `/proc/net/unix`, those whose flags say `__SO_ACCEPTCON`.
   private static func listeningPaths() -> Set<String> {
-    guard let table = try? String(contentsOfFile: "/proc/net/unix", encoding: .utf8) else {
-      return []
+    // By bytes, and by read(2) to the end: the file has no size, and other processes' names may be anything.
+    var table: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    let file = open("/proc/net/unix", O_RDONLY | O_CLOEXEC)
+    defer { close(file) }
+    while case let count = read(file, &buffer, buffer.count), count > 0 {
+      table += buffer.prefix(count)
     }
-    let paths = table.split(separator: "\n").compactMap { line -> String? in
-      let columns = line.split(separator: " ", omittingEmptySubsequences: true)
-      return columns.count >= 8 && columns[3] == "00010000" ? String(columns[7]) : nil
+    let paths = table.split(separator: 0x0A).compactMap { line -> String? in
+      let columns = line.split(separator: 0x20)
+      guard columns.count >= 8, columns[3].elementsEqual("00010000".utf8) else { return nil }
+      return String(decoding: columns[7], as: UTF8.self)
     }
     return Set(paths)
   }

@@ -1,26 +1,26 @@
 /// A small strict reader of OpenMetrics 1.0.0 text, for judging what the daemon writes.
-struct OpenMetricsText {
-  struct Problem: Error, CustomStringConvertible {
-    var line: Int
-    var what: String
-    var description: String { "line \(line): \(what)" }
+public struct OpenMetricsText {
+  public struct Problem: Error, CustomStringConvertible {
+    public var line: Int
+    public var what: String
+    public var description: String { "line \(line): \(what)" }
   }
-  struct Sample {
-    var name: String
-    var labels: [String: String]
-    var value: Double
+  public struct Sample {
+    public var name: String
+    public var labels: [String: String]
+    public var value: Double
   }
-  struct Family {
-    var name: String
-    var kind: String
-    var samples: [Sample] = []
+  public struct Family {
+    public var name: String
+    public var kind: String
+    public var samples: [Sample] = []
   }
 
-  private(set) var families: [Family] = []
+  public private(set) var families: [Family] = []
   private var lineNumber = 0
   private var seen: Set<String> = []
 
-  init(_ text: String) throws {
+  public init(_ text: String) throws {
     guard text.hasSuffix("# EOF\n") else { throw Problem(line: 0, what: "no # EOF at the end") }
     let lines = text.dropLast().split(separator: "\n", omittingEmptySubsequences: false)
     for line in lines.dropLast() {
@@ -30,7 +30,7 @@ struct OpenMetricsText {
     for family in families where family.kind == "histogram" { try checkHistograms(family) }
   }
 
-  func value(_ name: String, _ labels: [String: String]) -> Double? {
+  public func value(_ name: String, _ labels: [String: String]) -> Double? {
     families.flatMap(\.samples).first { $0.name == name && $0.labels == labels }?.value
   }
 
