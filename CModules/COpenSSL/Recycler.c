@@ -138,6 +138,9 @@ bool copenssl_install_recycler(void) {
   return is_installed;
 }
 
+// Before main: whoever in the process uses libcrypto first must not decide.
+__attribute__((constructor)) static void install_at_load(void) { copenssl_install_recycler(); }
+
 uint64_t copenssl_malloc_count(void) { return recycler.mallocs; }
 
 void *copenssl_map(size_t count) {

@@ -22,8 +22,8 @@
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------
 
-// Puts the recycler under libcrypto; the first call decides. False if libcrypto has allocated before, which leaves the
-// C library's allocator in place.
+// Whether the recycler is under libcrypto, where it was put when the program was loaded. False if libcrypto had
+// allocated before, which leaves the C library's allocator in place.
 bool copenssl_install_recycler(void);
 
 // How often the calling thread took memory for libcrypto from the C library because its own lists had none.
