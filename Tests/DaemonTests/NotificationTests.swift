@@ -68,10 +68,12 @@ extension TheDaemon {
       }
       #expect(after.kicks - before.kicks <= UInt64(carousel.kickCount))
       if mode.poll == "mode: event" { #expect(carousel.kickCount >= 1) }
-      // The driver wanted no calls: each publication is a suppressed one. With event indices a wish is an index that
-      // comes round after 65536 requests, so not even one may be sent here.
-      #expect(after.callsSent == before.callsSent)
-      #expect(after.callsSuppressed - before.callsSuppressed == after.batches - before.batches)
+      // The driver wanted no calls: each publication is a suppressed one, but for the first, which a fast worker may
+      // publish before the driver has said so.
+      let calls = after.callsSent - before.callsSent
+      #expect(calls <= 1)
+      #expect(
+        after.callsSuppressed - before.callsSuppressed + calls == after.batches - before.batches)
       #expect(after.batches - before.batches <= UInt64(count))
     }
 
