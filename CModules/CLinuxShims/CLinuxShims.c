@@ -17,6 +17,12 @@ int clinux_eventfd(unsigned count, int nonblocking) {
   return result(eventfd(count, EFD_CLOEXEC | (nonblocking ? EFD_NONBLOCK : 0)));
 }
 
+long clinux_read8_nowait(int fd, uint64_t *value) {
+  struct iovec vector = {.iov_base = value, .iov_len = sizeof *value};
+  ssize_t count = preadv2(fd, &vector, 1, -1, RWF_NOWAIT);
+  return count < 0 ? -errno : count;
+}
+
 int clinux_memfd_create(const char *name, int sealable) {
   return result(memfd_create(name, MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0)));
 }

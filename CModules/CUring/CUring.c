@@ -1,10 +1,13 @@
 #include "CUring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 struct curing {
   struct io_uring ring;
@@ -47,12 +50,28 @@ bool curing_poll_multishot(curing *ring, int fd, uint64_t user_data) {
   return true;
 }
 
+// What is written; it outlives every ring, whenever the kernel gets round to it.
+static const uint64_t one = 1;
+
+bool curing_is_nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+void curing_signal_now(int fd) {
+  struct pollfd entry = {.fd = fd, .events = POLLOUT};
+  if (poll(&entry, 1, 0) == 1 && (entry.revents & POLLOUT)) {
+    ssize_t written = write(fd, &one, sizeof one);
+    (void)written;  // Somebody else has filled it meanwhile: then it is signalled.
+  }
+}
+
 bool curing_signal(curing *ring, int fd, uint64_t user_data) {
-  // What is written; it outlives every ring, whenever the kernel gets round to it.
-  static const uint64_t one = 1;
   struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
   if (!sqe) return false;
   io_uring_prep_write(sqe, fd, &one, sizeof one, 0);
+  // Without waiting: a write that waits is lost when the ring ends, and many of them fill the kernel's memory.
+  sqe->rw_flags = RWF_NOWAIT;
   // Nobody waits for it, and a busy worker that takes in no completions must not pile them up.
   if (ring->ring.features & IORING_FEAT_CQE_SKIP) io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
   io_uring_sqe_set_data64(sqe, user_data);

@@ -21,7 +21,11 @@ public struct ControlQueue: ~Copyable {
     unsafe request = .allocate(byteCount: ControlRequest.maximumByteCount, alignment: 16)
   }
 
-  deinit { unsafe request.deallocate() }
+  deinit {
+    // A ring that breaks inside a request leaves its keys here.
+    unsafe cring_wipe(request, ControlRequest.maximumByteCount)
+    unsafe request.deallocate()
+  }
 
   /// Where the queue goes on.
   public var nextAvailable: UInt16 { queue.nextAvailable }

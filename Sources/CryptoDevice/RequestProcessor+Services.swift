@@ -63,7 +63,7 @@ extension RequestProcessor {
     let mac = unsafe slot.pointee.operation.session.pointee.mac
     let iv = UInt32(mac.ivByteCount)
     guard lengths.source >= iv,
-      Int(lengths.source &- iv) % mac.granuleByteCount == 0
+      Int(lengths.source &- iv) & (mac.granuleByteCount &- 1) == 0
     else { return .err }
     return unsafe try readDigestPayload(lengths, ivByteCount: iv, &chain, &memory, slot)
   }

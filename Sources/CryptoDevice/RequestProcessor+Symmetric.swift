@@ -81,7 +81,7 @@ extension RequestProcessor {
     guard unsafe session.pointee.direction == direction,
       Int(lengths.iv) == cipher.ivByteCount,
       lengths.source == lengths.destination,
-      Int(lengths.source) % cipher.granuleByteCount == 0,
+      Int(lengths.source) & (cipher.granuleByteCount &- 1) == 0,
       Int(lengths.source) >= cipher.minimumSourceByteCount, fits(lengths)
     else { return .err }
     unsafe slot.pointee.operation.aadByteCount = 0
@@ -148,13 +148,13 @@ extension RequestProcessor {
     let hashCount = unsafe slot.pointee.operation.hashByteCount
     let hashEnd = unsafe UInt64(slot.pointee.operation.hashOffset) + UInt64(hashCount)
     guard cipherEnd <= source, hashEnd <= source,
-      Int(cipherCount) % cipher.granuleByteCount == 0,
+      Int(cipherCount) & (cipher.granuleByteCount &- 1) == 0,
       Int(cipherCount) >= cipher.minimumSourceByteCount
     else { return false }
     guard unsafe session.pointee.hashMode == .authenticated else { return true }
     let mac = unsafe session.pointee.mac
     // A MAC with an IV takes it from the associated data, exactly.
     if mac.ivByteCount > 0 { return Int(lengths.aad) == mac.ivByteCount }
-    return (Int(hashCount) &+ Int(lengths.aad)) % mac.granuleByteCount == 0
+    return (Int(hashCount) &+ Int(lengths.aad)) & (mac.granuleByteCount &- 1) == 0
   }
 }

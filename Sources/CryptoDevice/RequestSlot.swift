@@ -1,3 +1,4 @@
+import CRingShims
 public import CryptoTypes
 import VirtioSpec
 
@@ -79,6 +80,8 @@ public struct SlotTable: ~Copyable {
   }
 
   deinit {
+    // A ring that breaks behind a stateless request's keys leaves them here.
+    unsafe cring_wipe(keyAreas, capacity * Self.keyAreaByteCount)
     unsafe slots.deallocate()
     unsafe keyAreas.deallocate()
   }

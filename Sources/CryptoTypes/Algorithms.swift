@@ -44,7 +44,7 @@ public enum CipherAlgorithm: UInt8, CaseIterable, Sendable {
     }
   }
 
-  /// The source length must be a multiple of this many bytes.
+  /// The source length must be a multiple of this many bytes, a power of two.
   @inlinable public var granuleByteCount: Int {
     switch self {
     case .aesECB, .aesCBC: 16

@@ -46,13 +46,20 @@ public struct IOUring: ~Copyable {
     unsafe curing_poll_multishot(ring, fd, userData.rawValue)
   }
 
-  /// Prepares the addition of one to an eventfd; false when the queue is full.
+  /// Prepares the addition of one to a non-blocking eventfd; false when the queue is full.
   ///
   /// Only a failure gives a completion (on kernels before 5.17 success does, too).
   @_noAllocation @_noLocks
   public mutating func signal(fd: Int32, userData: UserData) -> Bool {
     unsafe curing_signal(ring, fd, userData.rawValue)
   }
+
+  /// Whether `signal` can serve a descriptor: whether it is non-blocking.
+  public static func canSignal(fd: Int32) -> Bool { curing_is_nonblocking(fd) }
+
+  /// Adds one to any eventfd at once, by a system call of its own.
+  @_noAllocation @_noLocks
+  public static func signalNow(fd: Int32) { curing_signal_now(fd) }
 
   /// Submits what is prepared, without waiting; how much, or -errno.
   @_noAllocation @_noLocks

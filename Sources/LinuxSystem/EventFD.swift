@@ -32,11 +32,12 @@ public struct EventFD: ~Copyable, Sendable {
   @discardableResult
   public borrowing func drain() -> UInt64 { Self.drain(descriptor.rawValue) }
 
-  /// Sets the counter of a non-blocking eventfd to zero; what it was.
+  /// Sets an eventfd's counter to zero without waiting; what it was.
+  ///
+  /// It may be somebody else's, who can empty it at any time: a plain read could wait for ever.
   @discardableResult
   public static func drain(_ rawValue: Int32) -> UInt64 {
     var value: UInt64 = 0
-    let count = try? retrying("reading an eventfd") { unsafe read(rawValue, &value, 8) }
-    return count == 8 ? value : 0
+    return unsafe clinux_read8_nowait(rawValue, &value) == 8 ? value : 0
   }
 }

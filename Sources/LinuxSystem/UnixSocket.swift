@@ -102,10 +102,10 @@ public func listenOnUnixSocket(path: String, mode: UInt32) throws(SystemError) -
   return socket
 }
 
-/// Connects to a socket file.
+/// Connects to a socket file without waiting: `EAGAIN` when its backlog is full. The connection is non-blocking.
 public func connectToUnixSocket(path: String) throws(SystemError) -> FileDescriptor {
   let socket = FileDescriptor(
-    owning: Int32(try checked("making a socket", Int(clinux_socket_unix(0)))))
+    owning: Int32(try checked("making a socket", Int(clinux_socket_unix(1)))))
   let descriptor = socket.rawValue
   try unsafe withUnixAddress(path, "connecting to \(path)") { unsafe connect(descriptor, $0, $1) }
   return socket

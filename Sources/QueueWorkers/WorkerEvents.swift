@@ -21,10 +21,14 @@ public struct WorkerEvents: ~Copyable {
   private let kick: Int32
   private let wake: Int32
   private let call: Int32
+  /// A blocking call eventfd takes a system call of its own.
+  private let callIsNonBlocking: Bool
   private let attention: Int32
   private let stop: UnsafePointer<UInt64>
   private var needsSubmit = false
   private var kickIsArmed = false
+  /// The kick cannot be polled: it is no eventfd, and would only keep the worker awake.
+  private var kickIsDead = false
   private var wakeIsArmed = false
   /// - `kick`: the driver's eventfd, or -1 where the front-end gave none: then the worker must poll.
   /// - `call`: the eventfd that interrupts the guest, or -1.
@@ -39,6 +43,7 @@ public struct WorkerEvents: ~Copyable {
     self.ring = ring
     self.kick = kick
     self.call = call
+    callIsNonBlocking = IOUring.canSignal(fd: call)
     self.attention = attention
     self.wake = wake
     unsafe self.stop = stop
@@ -51,7 +56,8 @@ public struct WorkerEvents: ~Copyable {
   /// Queues a call to the guest; it leaves with the next `flush` or `wait`.
   @_noAllocation @_noLocks
   public mutating func signalCall() {
-    if call >= 0 { signal(call, Kind.call) }
+    guard call >= 0 else { return }
+    if callIsNonBlocking { signal(call, Kind.call) } else { IOUring.signalNow(fd: call) }
   }
 
   /// Queues a signal to the control side, likewise.
@@ -73,8 +79,8 @@ public struct WorkerEvents: ~Copyable {
   @_noAllocation @_noLocks
   public mutating func flush(_ counters: CounterBlock) {
     guard needsSubmit else { return }
-    needsSubmit = false
-    ring.submit()
+    // What the kernel has no room for now is submitted next time.
+    needsSubmit = ring.submit() < 0
     reap(counters)
   }
 
@@ -95,6 +101,7 @@ public struct WorkerEvents: ~Copyable {
       case Kind.kick:
         counters.add(.kicks, 1)
         if !completion.hasMore { kickIsArmed = false }
+        if completion.result < 0 { kickIsDead = true }
       case Kind.wake:
         if !completion.hasMore { wakeIsArmed = false }
       default: break
@@ -104,7 +111,7 @@ public struct WorkerEvents: ~Copyable {
 
   @_noAllocation @_noLocks
   private mutating func arm() {
-    if !kickIsArmed, kick >= 0 {
+    if !kickIsArmed, !kickIsDead, kick >= 0 {
       kickIsArmed = ring.pollMultishot(fd: kick, userData: UserData(kind: Kind.kick, index: 0))
     }
     if !wakeIsArmed {

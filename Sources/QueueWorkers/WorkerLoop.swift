@@ -96,7 +96,6 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       }
       try sleep()
       isSpinning = false
-      lastWork = clinux_ticks()
     }
   }
 

@@ -5,10 +5,9 @@ internal import VhostUserProtocol
 
 /// Negotiation, status and reset.
 extension Connection {
-  /// Feature bits that belong to the device type.
-  ///
-  /// Spec: virtio 1.3 §2.2 Feature Bits.
-  private static let deviceTypeBits: UInt64 = 0xFF_FFFF
+  /// What is believed of a word that holds bits we never offered: bit 30 and `VIRTIO_F_VERSION_1`, which change nothing
+  /// in how requests and rings are read.
+  private static let harmlessBits: UInt64 = VhostUserLimit.protocolFeaturesBit | 1 << 32
 
   /// Whether rings begin disabled: the front-end accepted bit 30.
   var speaksProtocolFeatures: Bool { features & VhostUserLimit.protocolFeaturesBit != 0 }
@@ -20,12 +19,12 @@ extension Connection {
   /// Takes what was both offered and accepted; the rings pause if that changes anything.
   ///
   /// QEMU before 10.0 sends uninitialized bits with cryptodev-vhost-user. A word that holds bits we never offered is
-  /// such a word, and none of its device-type bits (0–23) is believed: they would change the layout of requests.
+  /// such a word, and none of its bits is believed that would change the layout of requests, or when the guest is called.
   func setFeatures(_ message: borrowing Message) throws(Refusal) {
     let value = try parse(message, NumberPayload.init(parsing:)).value
     var accepted = value & device.offeredFeatures
     if value & ~device.offeredFeatures != 0 {
-      accepted &= ~Self.deviceTypeBits
+      accepted &= Self.harmlessBits
       if !complainedAboutFeatures {
         complainedAboutFeatures = true
         log.log(

@@ -15,13 +15,14 @@ extension Connection {
 
   /// Whether all is there for the ring to run; its addresses have not been looked at.
   func mayRun(_ ring: Ring) -> Bool {
-    ring.isComplete && isEnabled(ring) && !memory.isEmpty
+    ring.isComplete && !ring.isCorrupt && isEnabled(ring) && !memory.isEmpty
   }
 
   /// Takes the ring back from the device; from then on nothing of it is in flight and nothing is written.
   func stop(_ ring: Ring) {
     guard ring.isRunning else { return }
     ring.isRunning = false
+    if device.ringIsCorrupt(ring.index) { ring.isCorrupt = true }
     if let base = device.stopQueue(ring.index) { ring.base = base }
   }
 

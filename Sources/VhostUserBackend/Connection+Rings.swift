@@ -28,7 +28,10 @@ extension Connection {
     guard usesPackedRings || state.number <= UInt32(UInt16.max) else {
       throw .ringBase(state.number)
     }
-    try change(ring) { $0.base = state.number }
+    try change(ring) {
+      $0.base = state.number
+      $0.isCorrupt = false
+    }
   }
 
   /// Stops the ring; the answer is sent when nothing of it is in flight.
@@ -37,6 +40,7 @@ extension Connection {
     let ring = try ring(state.index)
     stop(ring)
     ring.forgetKick()
+    ring.isCorrupt = false
     reply(to: .getVringBase, VringState(index: state.index, number: ring.base).encoded)
   }
 
@@ -53,6 +57,8 @@ extension Connection {
     let ring = try ringOfDescriptor(message)
     stop(ring)
     ring.call = message.descriptors.take()
+    // Results may have come while nobody listened; a call too many does no harm.
+    ring.call?.signal()
     try startIfItMay(ring)
   }
 

@@ -16,6 +16,8 @@ final class Ring {
   /// What `SET_VRING_ENABLE` said last, if it ever spoke of this ring.
   var enable: Bool?
   var isRunning = false
+  /// The guest spoiled it; the front-end has to take it back or set its base before it runs again.
+  var isCorrupt = false
 
   init(index: Int) { self.index = index }
 
@@ -37,5 +39,6 @@ final class Ring {
     address = nil
     base = 0
     enable = nil
+    isCorrupt = false
   }
 }

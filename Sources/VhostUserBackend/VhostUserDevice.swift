@@ -37,6 +37,9 @@ public protocol VhostUserDevice: AnyObject {
   /// Nil if it did not run. For a split ring the base is the next available index (16 bits), for a packed one the
   /// word of `GET_VRING_BASE`.
   func stopQueue(_ index: Int) -> UInt32?
+  /// Whether the guest has corrupted a ring that was started: it must not run again before the front-end has taken it
+  /// back or set its base.
+  func ringIsCorrupt(_ index: Int) -> Bool
   /// The bytes of a window of the configuration space, or nil if it does not lie inside.
   func readConfiguration(offset: Int, byteCount: Int) -> [UInt8]?
   /// Writes a window of the configuration space; false refuses.

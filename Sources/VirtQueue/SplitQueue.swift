@@ -49,8 +49,6 @@ public struct SplitQueue: ~Copyable {
   /// Next entry of the used ring to write, and what the driver was last shown.
   private var nextUsed: UInt16
   private var publishedUsed: UInt16
-  /// The available index as it was last read.
-  private var seenAvailable: UInt16
   private var kicksAreSuppressed = false
   /// Where an indirect table that crosses regions is put together; reserved at the start, untouched until needed.
   private let scratch: MappedMemory
@@ -69,7 +67,6 @@ public struct SplitQueue: ~Copyable {
     self.eventIndex = eventIndex
     mask = layout.size &- 1
     self.nextAvailable = nextAvailable
-    seenAvailable = nextAvailable
     // SAFETY: the used ring has at least six bytes.
     nextUsed = unsafe UInt16(littleEndian: cring_load16_acquire(layout.used + Self.indexOffset))
     publishedUsed = nextUsed
@@ -88,7 +85,6 @@ public struct SplitQueue: ~Copyable {
     guard count <= layout.size else {
       throw .availableIndexJump(from: nextAvailable, to: index)
     }
-    seenAvailable = index
     return Int(count)
   }
 

@@ -9,11 +9,16 @@ final class ControlService {
   private let setup: QueueSetup
   private let core: DeviceCore
   private var queue: ControlQueue
-  private var hasFailed = false
+  private var emptyKicks = 0
+  /// The guest has corrupted the ring.
+  private(set) var hasFailed = false
 
   init(
     _ setup: consuming QueueSetup, eventIndex: Bool, core: DeviceCore
   ) throws(QueueStartError) {
+    guard setup.kickRawValue >= 0 else {
+      throw QueueStartError(reason: "the control queue needs a kick eventfd")
+    }
     let made: ControlQueue
     do {
       let layout = try SplitQueueLayout(
@@ -30,6 +35,12 @@ final class ControlService {
 
   /// The driver's eventfd; -1 where there is none.
   var kick: Int32 { setup.kickRawValue }
+
+  /// A kick that is no eventfd may be ready for ever and have nothing to read; it is not looked at any more.
+  var isKickable: Bool { emptyKicks < 64 }
+
+  /// Whether the kick that polling reported was one.
+  func noteKick(isEmpty: Bool) { emptyKicks = isEmpty ? emptyKicks + 1 : 0 }
 
   var nextAvailable: UInt16 { queue.nextAvailable }
 

@@ -27,6 +27,7 @@ struct Daemon {
   /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
   func run() -> Int32 {
     let logger = DaemonLog.start(effective.log)
+    FileDescriptorLimit.raise()
     for warning in effective.warnings { logger.warning("\(warning)") }
     do {
       let parts = try build(logger)

@@ -181,8 +181,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     do throws(WorkerStartError) {
       let worker = try QueueWorker(name: "vcrypto-q\(index)", cpu: settings.cpu) { setup.run($0) }
       if let failure = worker.pinningFailure {
-        logger.warning(
-          "worker is not pinned", metadata: ["queue": "\(index)", "reason": "\(failure)"])
+        peerLog.log(
+          .warning, "worker is not pinned", ["queue": "\(index)", "reason": "\(failure)"])
       }
       workers[index] = worker
     } catch {
@@ -193,6 +193,11 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     show(index, running: true)
   }
 
+  func ringIsCorrupt(_ index: Int) -> Bool {
+    if index == offer.dataQueueCount { return control?.hasFailed ?? false }
+    return workers.indices.contains(index) && workers[index]?.fault != nil
+  }
+
   func stopQueue(_ index: Int) -> UInt32? {
     if index == offer.dataQueueCount {
       defer { control = nil }
@@ -200,7 +205,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     }
     guard workers.indices.contains(index), let worker = workers[index] else { return nil }
     let nextAvailable = worker.stop()
-    logFault(of: index)
+    takeFault(of: index)
     workers[index] = nil
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
@@ -265,16 +270,17 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   // MARK: - Control queue and workers' news
 
   var serviceDescriptors: [Int32] {
-    [attention.rawValue] + (control.map { [$0.kick] } ?? [])
+    [attention.rawValue] + (control.map { $0.isKickable ? [$0.kick] : [] } ?? [])
   }
 
   func descriptorIsReady(_ descriptor: Int32) {
     if descriptor == attention.rawValue {
       attention.drain()
       core.sessions.reclaim()
-      for index in workers.indices { logFault(of: index) }
-    } else if descriptor == control?.kick {
-      EventFD.drain(descriptor)
+      wakeForRetirements()
+      for index in workers.indices { takeFault(of: index) }
+    } else if let control, descriptor == control.kick {
+      control.noteKick(isEmpty: EventFD.drain(descriptor) == 0)
       serveControlQueue()
     }
   }
@@ -289,9 +295,15 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     wakeForRetirements()
   }
 
-  private func logFault(of index: Int) {
-    guard !faultIsLogged[index], let fault = workers[index]?.fault else { return }
+  /// Sees to a worker whose ring the guest has corrupted: it has ended, and holds no session back.
+  private func takeFault(of index: Int) {
+    guard !faultIsLogged[index], let worker = workers[index], let fault = worker.fault else {
+      return
+    }
     faultIsLogged[index] = true
+    _ = worker.stop()
+    core.sessions.retirements.leave(worker: index)
+    core.sessions.reclaim()
     show(index, running: false)
     peerLog.log(
       .warning, "queue stopped: the guest corrupted its ring",

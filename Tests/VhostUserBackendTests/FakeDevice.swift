@@ -83,6 +83,8 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     }
   }
 
+  func ringIsCorrupt(_ index: Int) -> Bool { false }
+
   func stopQueue(_ index: Int) -> UInt32? {
     setups[index] = nil
     return state.withLock {

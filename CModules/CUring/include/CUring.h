@@ -16,8 +16,13 @@ void curing_free(curing *ring);
 
 // Prepares a multishot poll for input; false where the submission queue is full.
 CURING_CALL bool curing_poll_multishot(curing *ring, int fd, uint64_t user_data);
-// Prepares the addition of one to an eventfd. It completes silently, unless it fails.
+// Prepares the addition of one to a non-blocking eventfd. It completes at once and silently, unless it fails; a full
+// eventfd, which is signalled anyway, is left alone.
 CURING_CALL bool curing_signal(curing *ring, int fd, uint64_t user_data);
+// Whether a descriptor is non-blocking, as `curing_signal` needs it.
+bool curing_is_nonblocking(int fd);
+// Adds one to an eventfd of either kind, at once.
+CURING_CALL void curing_signal_now(int fd);
 
 // Submits what is prepared. The number submitted, or -errno.
 CURING_CALL int curing_submit(curing *ring);
