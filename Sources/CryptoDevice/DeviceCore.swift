@@ -87,6 +87,9 @@ public final class DeviceCore {
   /// Negotiated; decides the control requests' layout and whether `NOSPC` exists.
   public var revision1 = false
 
+  /// As many as one round of the largest control queue can destroy before a worker gets to hear of it.
+  private static let spareSessionCount = 1024
+
   private let validate: (UnsafePointer<SessionParameters>) -> CryptoOutcome
 
   /// `validate`: tries to expand a new session's keys in the engine that will serve it.
@@ -95,7 +98,9 @@ public final class DeviceCore {
   ) {
     self.offer = offer
     unsafe self.validate = unsafe validate
-    sessions = SessionTable(capacity: offer.sessionCapacity, workerCount: offer.dataQueueCount)
+    sessions = SessionTable(
+      capacity: offer.sessionCapacity, workerCount: offer.dataQueueCount,
+      spareCount: Self.spareSessionCount)
   }
 
   /// Makes a session; the keys are copied.

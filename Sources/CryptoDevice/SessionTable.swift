@@ -52,6 +52,9 @@ public struct SessionView {
 public final class SessionTable {
   /// How many sessions can be live at once.
   public let capacity: Int
+  /// Indices: those of live sessions, and spare ones, so that a destroyed session makes room at once though some worker
+  /// still has to let go of it.
+  public let slotCount: Int
   /// The log through which workers learn what to forget.
   public let retirements: RetirementLog
 
@@ -70,23 +73,25 @@ public final class SessionTable {
   public private(set) var createdCount: UInt64 = 0
   public private(set) var destroyedCount: UInt64 = 0
 
-  public init(capacity: Int, workerCount: Int) {
+  /// `spareCount`: how many destroyed sessions may wait for workers without taking room from live ones.
+  public init(capacity: Int, workerCount: Int, spareCount: Int = 0) {
     self.capacity = capacity
+    slotCount = capacity + spareCount
     retirements = RetirementLog(workerCount: workerCount)
-    unsafe slots = .allocate(capacity: capacity)
-    unsafe slots.initialize(repeating: SessionSlot(identifier: 0, block: nil), count: capacity)
+    unsafe slots = .allocate(capacity: slotCount)
+    unsafe slots.initialize(repeating: SessionSlot(identifier: 0, block: nil), count: slotCount)
     generations = []
     free = []
     start = clock.now
   }
 
   deinit {
-    for index in 0..<capacity { release(UInt32(index)) }
+    for index in 0..<slotCount { release(UInt32(index)) }
     unsafe slots.deallocate()
   }
 
   /// What the workers look sessions up in; valid while the table lives.
-  public var view: SessionView { unsafe SessionView(slots: slots, capacity: UInt32(capacity)) }
+  public var view: SessionView { unsafe SessionView(slots: slots, capacity: UInt32(slotCount)) }
 
   /// Makes a session, copying the keys; nil when no slot is free.
   ///
@@ -121,7 +126,7 @@ public final class SessionTable {
   /// Destroys all sessions: the front-end has left, or the device was reset.
   public func destroyAll() {
     for index in 0..<neverUsed {
-      // SAFETY: index < neverUsed ≤ capacity; this thread is the only writer.
+      // SAFETY: index < neverUsed ≤ slotCount; this thread is the only writer.
       if unsafe slots[Int(index)].identifier != 0 { retire(index) }
     }
     reclaim()
@@ -153,7 +158,7 @@ public final class SessionTable {
   /// Identifier, statistics row and age in seconds of each live session, for operators; never keys.
   public func list() -> [(identifier: UInt64, row: StatisticsRow, ageSeconds: UInt64)] {
     (0..<Int(neverUsed)).compactMap { index in
-      // SAFETY: index < neverUsed ≤ capacity; blocks of live sessions are valid.
+      // SAFETY: index < neverUsed ≤ slotCount; blocks of live sessions are valid.
       let slot = unsafe slots[index]
       guard slot.identifier != 0, let block = unsafe slot.block else { return nil }
       let age = UInt64(start.duration(to: clock.now).components.seconds)
@@ -166,9 +171,10 @@ public final class SessionTable {
   // MARK: - Slots
 
   private func takeIndex() -> UInt32? {
+    guard openCount < capacity else { return nil }
     // The oldest free index first would spread generations evenly; the newest is warm in the cache and as safe.
     if let index = free.popLast() { return index }
-    guard Int(neverUsed) < capacity else { return nil }
+    guard Int(neverUsed) < slotCount else { return nil }
     generations.append(0)
     neverUsed += 1
     return neverUsed - 1
@@ -179,7 +185,7 @@ public final class SessionTable {
     let generation = generations[Int(index)] % 0x7fff_ffff + 1
     generations[Int(index)] = generation
     let identifier = UInt64(generation) << 32 | UInt64(index)
-    // SAFETY: index < capacity; nobody reads `block` of this slot before the identifier is stored.
+    // SAFETY: index < slotCount; nobody reads `block` of this slot before the identifier is stored.
     let slot = unsafe slots + Int(index)
     unsafe slot.pointee.block = block
     // Keeps the block's contents before the identifier; pairs with the acquire in `SessionView.find`.
@@ -198,7 +204,7 @@ public final class SessionTable {
   }
 
   private func release(_ index: UInt32) {
-    // SAFETY: index < capacity; no worker uses the block any more.
+    // SAFETY: index < slotCount; no worker uses the block any more.
     let slot = unsafe slots + Int(index)
     if let block = unsafe slot.pointee.block { unsafe Self.wipe(block) }
     unsafe slot.pointee = unsafe SessionSlot(identifier: 0, block: nil)

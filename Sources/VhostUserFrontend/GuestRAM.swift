@@ -177,7 +177,16 @@ public final class GuestRAM: @unchecked Sendable {
 
   /// Sets bytes to a value; the range may cross into a neighbouring region.
   public func fill(_ address: UInt64, byteCount: Int, with value: UInt8) throws(FrontendError) {
-    try write(repeatElement(value, count: byteCount), at: address)
+    var rest = byteCount
+    var position = address
+    while rest > 0 {
+      let count = try runLength(at: position, upTo: rest)
+      // SAFETY: `pointer` checked the run.
+      let start = unsafe try pointer(at: position, byteCount: count)
+      _ = unsafe memset(start, Int32(value), count)
+      rest -= count
+      position += UInt64(count)
+    }
   }
 
   private func runLength(at address: UInt64, upTo limit: Int) throws(FrontendError) -> Int {

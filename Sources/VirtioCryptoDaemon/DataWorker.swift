@@ -63,7 +63,7 @@ final class DataWorkerSetup: @unchecked Sendable {
     let events = unsafe try WorkerEvents(
       kick: queue.kickRawValue, call: queue.callRawValue,
       wake: shared.wakeDescriptor.rawValue, attention: attention, stop: shared.stopPointer)
-    let lane = try engines.makeLane(sessionCapacity: offer.sessionCapacity)
+    let lane = try engines.makeLane(sessionCapacity: sessions.slotCount)
     let processor = try RequestProcessor(
       layout: layout, sessions: sessions.view, table: offer.algorithms,
       slotCount: min(Int(queue.size), 1024))

@@ -65,12 +65,11 @@ struct Probe {
     case .refused(let status), .sessionRefused(let status):
       guard answer.status == status else { return "\(answer.status) instead of \(status)" }
       guard answer.usedByteCount == 1 else { return "used length \(answer.usedByteCount)" }
-      // A destination may be wiped, and that is all that may happen to it.
-      let isWiped = status == .badmsg
-      let isClean = zip(answer.output, outcome.before).allSatisfy { now, before in
-        now == before || isWiped && now == 0
+      // Nothing was written; what a wrong tag had deciphered is wiped where it was.
+      let wiped = [UInt8](repeating: 0, count: answer.output.count)
+      guard answer.output == outcome.before || status == .badmsg && answer.output == wiped else {
+        return "a refused request left bytes in its destination"
       }
-      guard isClean else { return "a refused request left bytes in its destination" }
     }
     return nil
   }
