@@ -17,6 +17,22 @@ EVP_CIPHER_CTX *copenssl_cipher_new(const EVP_CIPHER *cipher, const uint8_t *key
   return context;
 }
 
+EVP_CIPHER_CTX *copenssl_cipher_new_unkeyed(
+    const EVP_CIPHER *cipher, size_t key_count, bool encrypt) {
+  EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+  if (context == NULL) return NULL;
+  if (!EVP_CipherInit_ex2(context, cipher, NULL, NULL, encrypt, NULL)
+      || !copenssl_cipher_set_key_count(context, key_count)) {
+    EVP_CIPHER_CTX_free(context);
+    return NULL;
+  }
+  return context;
+}
+
+bool copenssl_cipher_set_key_count(EVP_CIPHER_CTX *context, size_t key_count) {
+  return EVP_CIPHER_CTX_set_key_length(context, (int)key_count) == 1;
+}
+
 bool copenssl_cipher_rekey(EVP_CIPHER_CTX *context, const uint8_t *key) {
   return EVP_CipherInit_ex2(context, NULL, key, NULL, -1, NULL);
 }

@@ -21,7 +21,7 @@ extension Configuration {
       "  cpus: [\(workers.cpus.map(String.init).joined(separator: ", "))]",
       "  poll: { mode: \(workers.pollMode.rawValue), spin-us: \(workers.spinMicroseconds) }",
       "engines:", "  openssl:",
-      "    providers: [\(engines.opensslProviders.map(Self.scalar).joined(separator: ", "))]",
+      "    providers: \(Self.render(providers: engines.opensslProviders))",
     ]
     if let query = engines.opensslPropertyQuery {
       lines.append("    property-query: \(Self.scalar(query))")
@@ -33,6 +33,11 @@ extension Configuration {
       "log: { level: \(log.level.rawValue), format: \(log.format.rawValue) }",
     ]
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  private static func render(providers: [String]?) -> String {
+    guard let providers else { return "auto" }
+    return "[\(providers.map(scalar).joined(separator: ", "))]"
   }
 
   private static func render(_ settings: DeviceSettings, indent: String) -> [String] {

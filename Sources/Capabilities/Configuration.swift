@@ -117,8 +117,9 @@ public enum EngineName: String, CaseIterable, Sendable {
 
 /// What engines are told when they start.
 public struct EngineSettings: Equatable, Sendable {
-  /// OpenSSL's providers, loaded in this order.
-  public var opensslProviders = ["default", "legacy"]
+  /// OpenSSL's providers, loaded in this order, all of which must be there; nil: `default`, and `legacy` where the host
+  /// has it.
+  public var opensslProviders: [String]?
   /// OpenSSL's property query for every fetch, such as `?provider=qatprovider`.
   public var opensslPropertyQuery: String?
   /// Operations that the kernel engine keeps in flight per worker, 1…4096.

@@ -197,8 +197,10 @@ struct ConfigurationReader {
     if let ipsecMB = values["ipsec-mb"] { _ = try ipsecMB.values(keys: []) }
   }
 
-  private func readProviders(_ section: Field) throws(ConfigurationError) -> [String] {
-    let remedy = "write a list of OpenSSL providers, such as [default, legacy]"
+  /// Nil for `auto`.
+  private func readProviders(_ section: Field) throws(ConfigurationError) -> [String]? {
+    if section.word == "auto" { return nil }
+    let remedy = "write auto, or a list of OpenSSL providers, such as [default, legacy]"
     var providers: [String] = []
     for item in try section.list(remedy) {
       let name = try item.text(remedy)

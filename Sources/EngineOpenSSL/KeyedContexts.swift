@@ -1,24 +1,35 @@
+import COpenSSL
+
 /// What a session's operations take: service and algorithm, resolved when its keys are expanded.
 enum Recipe {
   /// Nothing is expanded here. As the first case it is all zeros in memory, which a test holds it to.
   case empty
-  case cipherWithIV, cipherWithoutIV
+  case cipher
   case hash
-  case hmac, cmac, gmac
+  case mac, gmac
   case gcm, ccm, chacha20Poly1305
   case chain
 
   var isEmpty: Bool {
     @_noAllocation @_noLocks get { if case .empty = self { true } else { false } }
   }
-  var isCipherWithIV: Bool {
-    @_noAllocation @_noLocks get { if case .cipherWithIV = self { true } else { false } }
-  }
+}
+
+/// What the cipher of a session or a chain takes.
+enum CipherConstruction {
+  /// libcrypto's own mode, with an IV per request or without.
+  case withIV, withoutIV
+  /// A key stream that every request starts anew, by keying the context again.
+  case rekeyed
+  /// Counter mode with a block of 8 bytes, on ECB.
+  case counter64
+  /// RFC 3711's f8, on CBC and (for the IV) ECB.
+  case f8
 }
 
 /// The second half of a chain.
 enum ChainTail {
-  case digest, nestedDigest, hmac, cmac, gmac
+  case digest, nestedDigest, mac, gmac
 }
 
 /// The expanded keys of one session in one lane.
@@ -29,8 +40,8 @@ struct KeyedContexts {
   var recipe: Recipe
   /// Valid if `recipe` is `chain`.
   var tail: ChainTail
-  /// Valid if `recipe` is `chain`: whether the cipher takes an IV.
-  var chainCipherTakesIV: Bool
+  /// Valid if `recipe` is `cipher` or `chain`.
+  var cipherConstruction: CipherConstruction
   /// The lengths that a CCM context was keyed for; 0 before the first request.
   var ccmNonceByteCount: UInt8
   var ccmTagByteCount: UInt8
@@ -45,9 +56,15 @@ struct KeyedContexts {
   /// `EVP_MD_CTX` of HMAC's two hashes, each past its padded key.
   var hmacInner: OpaquePointer?
   var hmacOuter: OpaquePointer?
-  /// `EVP_CIPHER_CTX` of GCM in encryption: for GMAC, and for GCM with a 16-byte J0.
+  /// `EVP_CIPHER_CTX` of GCM in encryption, for GMAC and for GCM with a 16-byte J0; or of AES-CBC in encryption, for
+  /// CBC-MAC and (under K1) XCBC.
   var authenticator: OpaquePointer?
+  /// XCBC's K2 and K3.
+  var wholeBlockKey: copenssl_block
+  var paddedBlockKey: copenssl_block
   /// `EVP_CIPHER_CTX` of AES-CTR and AES-ECB under the same key: for GCM with a 16-byte J0, made at first use.
+  ///
+  /// With f8, `block` is AES-ECB under key ⊕ mask.
   var counter: OpaquePointer?
   var block: OpaquePointer?
 }

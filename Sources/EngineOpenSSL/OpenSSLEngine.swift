@@ -24,6 +24,9 @@ public import CryptoTypes
   /// False only when something used libcrypto before the first engine was made.
   public let recyclesMemory: Bool
 
+  /// The providers that are loaded.
+  let providerNames: [String]
+
   // SAFETY: written in init only; the objects behind it are immutable once fetched and counted atomically by libcrypto.
   nonisolated(unsafe) let algorithms: FetchedAlgorithms
   private nonisolated(unsafe) let providers: [OpaquePointer]
@@ -31,11 +34,23 @@ public import CryptoTypes
   /// Loads providers and fetches algorithms.
   ///
   /// - Parameters:
-  ///   - names: providers as libcrypto knows them, such as `default` or `legacy`, in a library context of its own.
+  ///   - names: providers as libcrypto knows them, such as `default` or `legacy`, in a library context of its own; nil
+  ///     for `default`, and `legacy` where this host has it.
   ///   - propertyQuery: which implementations to prefer or demand, such as `?provider=qatprovider`.
-  /// - Throws: `EngineError` if a provider cannot be loaded.
-  public init(
-    providers names: [String] = ["default"], propertyQuery: String? = nil
+  /// - Throws: `EngineError` if a provider that is named cannot be loaded.
+  public convenience init(
+    providers names: [String]? = nil, propertyQuery: String? = nil
+  ) throws(EngineError) {
+    try self.init(
+      required: names ?? ["default"], optional: names == nil ? [Self.legacyProvider] : [],
+      propertyQuery: propertyQuery)
+  }
+
+  /// Where libcrypto keeps RC4 and DES; some hosts install it separately.
+  static let legacyProvider = "legacy"
+
+  init(
+    required: [String], optional: [String], propertyQuery: String? = nil
   ) throws(EngineError) {
     // Before anything else asks libcrypto for memory.
     recyclesMemory = copenssl_install_recycler()
@@ -45,15 +60,22 @@ public import CryptoTypes
       throw EngineError("openssl: making a library context failed")
     }
     var loaded: [OpaquePointer] = unsafe []
-    for name in names {
+    var names: [String] = []
+    for name in required + optional {
       guard let provider = unsafe OSSL_PROVIDER_load(library, name) else {
+        guard required.contains(name) else {
+          copenssl_clear_errors()
+          continue
+        }
         for index in unsafe loaded.indices { unsafe _ = OSSL_PROVIDER_unload(loaded[index]) }
         unsafe OSSL_LIB_CTX_free(library)
         copenssl_clear_errors()
         throw EngineError("openssl: loading the provider '\(name)' failed")
       }
       unsafe loaded.append(provider)
+      names.append(name)
     }
+    providerNames = names
     unsafe self.providers = loaded
     unsafe algorithms = FetchedAlgorithms(from: library, propertyQuery: propertyQuery)
   }

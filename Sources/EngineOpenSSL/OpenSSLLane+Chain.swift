@@ -50,8 +50,8 @@ extension OpenSSLLane {
         destination + end, source + end, Int(operation.pointee.sourceByteCount) &- end)
     }
     return unsafe runCipher(
-      operation, with: entry, takesIV: entry.pointee.chainCipherTakesIV, source: source + start,
-      byteCount: count, destination: destination + start)
+      operation, with: entry, source: source + start, byteCount: count,
+      destination: destination + start)
   }
 
   /// Hashes the hash range of the source or the output, behind the associated data.
@@ -69,10 +69,9 @@ extension OpenSSLLane {
         operation, prefix: operation.pointee.aad, source: start, byteCount: count)
     case .nestedDigest:
       return unsafe runNestedHash(operation, source: start, byteCount: count)
-    case .hmac, .cmac:
-      let isHMAC = if case .hmac = unsafe entry.pointee.tail { true } else { false }
+    case .mac:
       return unsafe runMAC(
-        operation, with: entry, isHMAC: isHMAC, prefix: operation.pointee.aad,
+        operation, with: entry, prefix: operation.pointee.aad,
         prefixByteCount: operation.pointee.aadByteCount, source: start, byteCount: count)
     case .gmac:
       guard unsafe operation.pointee.aadByteCount == 12 else { return .failed }

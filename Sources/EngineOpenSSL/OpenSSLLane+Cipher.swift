@@ -6,11 +6,11 @@ extension OpenSSLLane {
   @_noAllocation @_noLocks
   func runCipher(
     _ operation: UnsafeMutablePointer<CryptoOperation>,
-    with entry: UnsafeMutablePointer<KeyedContexts>, takesIV: Bool
+    with entry: UnsafeMutablePointer<KeyedContexts>
   ) -> CryptoOutcome {
     // SAFETY: the operation's owner answers for source and destination; the entry is expanded for its session.
     unsafe runCipher(
-      operation, with: entry, takesIV: takesIV, source: operation.pointee.source,
+      operation, with: entry, source: operation.pointee.source,
       byteCount: operation.pointee.sourceByteCount, destination: operation.pointee.destination)
   }
 
@@ -20,25 +20,40 @@ extension OpenSSLLane {
   @_noAllocation @_noLocks
   func runCipher(
     _ operation: UnsafeMutablePointer<CryptoOperation>,
-    with entry: UnsafeMutablePointer<KeyedContexts>, takesIV: Bool,
+    with entry: UnsafeMutablePointer<KeyedContexts>,
     source: UnsafePointer<UInt8>, byteCount: UInt32, destination: UnsafeMutablePointer<UInt8>
   ) -> CryptoOutcome {
-    // SAFETY: as above; the caller answers for byteCount bytes at source and destination.
+    // SAFETY: as above; the caller answers for byteCount bytes at source and destination. The session's key is alive,
+    // and of the length that the context was made for.
     let algorithm = unsafe operation.pointee.session.pointee.cipher
     guard
       byteCount % UInt32(algorithm.granuleByteCount) == 0,
-      byteCount >= UInt32(algorithm.minimumSourceByteCount)
+      byteCount >= UInt32(algorithm.minimumSourceByteCount),
+      unsafe algorithm.ivByteCount == 0
+        || Int(operation.pointee.ivByteCount) == algorithm.ivByteCount
     else { return .failed }
-    guard takesIV else {
-      let isDone = unsafe copenssl_cipher_run_plain(
+    let isDone: Bool
+    switch unsafe entry.pointee.cipherConstruction {
+    case .withIV:
+      unsafe isDone = copenssl_cipher_run(
+        entry.pointee.cipher, operation.pointee.ivBlock, source, byteCount, destination)
+    case .withoutIV:
+      unsafe isDone = copenssl_cipher_run_plain(
         entry.pointee.cipher, source, byteCount, destination)
-      return isDone ? .ok : .failed
+    case .rekeyed:
+      guard let key = unsafe operation.pointee.session.pointee.cipherKey else { return .failed }
+      unsafe isDone =
+        copenssl_cipher_rekey(entry.pointee.cipher, key)
+        && copenssl_cipher_run_plain(entry.pointee.cipher, source, byteCount, destination)
+    case .counter64:
+      unsafe isDone = copenssl_count64_run(
+        entry.pointee.cipher, UInt64(bigEndian: operation.pointee.iv.0), source, byteCount,
+        destination, textScratch, Self.textScratchByteCount)
+    case .f8:
+      unsafe isDone = copenssl_f8_run(
+        entry.pointee.block, entry.pointee.cipher, operation.pointee.ivBlock, source, byteCount,
+        destination, textScratch, Self.textScratchByteCount)
     }
-    guard unsafe Int(operation.pointee.ivByteCount) == algorithm.ivByteCount else {
-      return .failed
-    }
-    let isDone = unsafe copenssl_cipher_run(
-      entry.pointee.cipher, operation.pointee.ivBlock, source, byteCount, destination)
     return isDone ? .ok : .failed
   }
 }

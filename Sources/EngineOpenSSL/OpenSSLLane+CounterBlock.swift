@@ -79,14 +79,14 @@ extension OpenSSLLane {
     else { return false }
     if unsafe session.pointee.direction == .decrypt && entry.pointee.authenticator == nil {
       unsafe entry.pointee.authenticator = cipherContext(
-        gcm, key: key, direction: .encrypt, isTransient)
+        gcm, key: key, for: .encryption, isTransient)
       guard unsafe entry.pointee.authenticator != nil else { return false }
     }
     if unsafe entry.pointee.counter == nil {
-      unsafe entry.pointee.counter = cipherContext(ctr, key: key, direction: .encrypt, isTransient)
+      unsafe entry.pointee.counter = cipherContext(ctr, key: key, for: .encryption, isTransient)
       guard unsafe entry.pointee.counter != nil else { return false }
     }
-    unsafe entry.pointee.block = cipherContext(ecb, key: key, direction: .encrypt, isTransient)
+    unsafe entry.pointee.block = cipherContext(ecb, key: key, for: .encryption, isTransient)
     return unsafe entry.pointee.block != nil
   }
 

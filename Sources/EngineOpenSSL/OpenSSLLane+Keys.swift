@@ -59,23 +59,41 @@ extension OpenSSLLane {
     unsafe copenssl_wipe(entry, MemoryLayout<KeyedContexts>.size)
   }
 
-  /// A cipher context under a key: a new one, or the lane's transient one for this primitive and direction.
+  /// A cipher context under a key: a new one, or the lane's transient one for this primitive and place.
   @_noAllocation @_noLocks
   func cipherContext(
-    _ primitive: CipherPrimitive, key: UnsafePointer<UInt8>, direction: CryptoDirection,
+    _ primitive: CipherPrimitive, key: UnsafePointer<UInt8>, for place: CipherPlace,
     _ isTransient: Bool
   ) -> OpaquePointer? {
-    // SAFETY: tables are sized by the enum; the caller checked the key's length against the primitive.
+    // SAFETY: tables are sized by the enums; the caller checked the key's length against the primitive.
     guard let algorithm = unsafe algorithms.ciphers[primitive.index] else { return nil }
-    let isEncryption = direction == .encrypt
-    guard isTransient else { return unsafe copenssl_cipher_new(algorithm, key, isEncryption) }
-    let slot = unsafe transientCiphers + primitive.index * 2 + Int(direction.rawValue)
+    guard isTransient else {
+      return unsafe copenssl_cipher_new(algorithm, key, place.isEncryption)
+    }
+    let slot = unsafe transientCiphers + place.index(of: primitive)
     if let context = unsafe slot.pointee {
       guard unsafe copenssl_cipher_rekey(context, key) else { return nil }
       return unsafe context
     }
-    unsafe slot.pointee = copenssl_cipher_new(algorithm, key, isEncryption)
+    unsafe slot.pointee = copenssl_cipher_new(algorithm, key, place.isEncryption)
     return unsafe slot.pointee
+  }
+
+  /// A context for keys of this length, which it has not been given yet; new, or the lane's transient one.
+  @_noAllocation @_noLocks
+  private func unkeyedContext(
+    _ primitive: CipherPrimitive, keyByteCount: UInt32, for place: CipherPlace, _ isTransient: Bool
+  ) -> OpaquePointer? {
+    // SAFETY: tables are sized by the enums.
+    guard let algorithm = unsafe algorithms.ciphers[primitive.index] else { return nil }
+    let slot = unsafe transientCiphers + place.index(of: primitive)
+    if isTransient, let context = unsafe slot.pointee {
+      return unsafe copenssl_cipher_set_key_count(context, Int(keyByteCount)) ? context : nil
+    }
+    let context = unsafe copenssl_cipher_new_unkeyed(
+      algorithm, Int(keyByteCount), place.isEncryption)
+    if isTransient { unsafe slot.pointee = context }
+    return unsafe context
   }
 
   /// Whether the providers offer a primitive.
@@ -103,22 +121,56 @@ extension OpenSSLLane {
       let half = Int(keyByteCount / 2)
       if unsafe copenssl_equal(key, key + half, half) { return .failed }
     }
-    guard
-      let context = unsafe cipherContext(
-        primitive, key: key, direction: session.pointee.direction, isTransient)
-    else { return .failed }
-    unsafe entry.pointee.cipher = context
-    unsafe entry.pointee.recipe = cipher.ivByteCount > 0 ? .cipherWithIV : .cipherWithoutIV
+    let place = unsafe CipherPlace(session.pointee.direction)
+    switch cipher {
+    case .arc4:
+      unsafe entry.pointee.cipher = unkeyedContext(
+        primitive, keyByteCount: keyByteCount, for: place, isTransient)
+      unsafe entry.pointee.cipherConstruction = .rekeyed
+    case .tripleDESCTR:
+      // Both directions encipher counters.
+      unsafe entry.pointee.cipher = cipherContext(
+        primitive, key: key, for: .encryption, isTransient)
+      unsafe entry.pointee.cipherConstruction = .counter64
+    case .aesF8:
+      guard unsafe expandMaskedKey(key, keyByteCount / 2, into: entry, isTransient) else {
+        return .failed
+      }
+      unsafe entry.pointee.cipher = cipherContext(
+        primitive, key: key, for: .encryption, isTransient)
+      unsafe entry.pointee.cipherConstruction = .f8
+    default:
+      unsafe entry.pointee.cipher = cipherContext(primitive, key: key, for: place, isTransient)
+      unsafe entry.pointee.cipherConstruction = cipher.ivByteCount > 0 ? .withIV : .withoutIV
+    }
+    guard unsafe entry.pointee.cipher != nil else { return .failed }
+    unsafe entry.pointee.recipe = .cipher
     return .ok
+  }
+
+  /// The context that makes f8's secret IV: AES under key ⊕ mask, where the mask stands behind the key.
+  @_noAllocation @_noLocks
+  private func expandMaskedKey(
+    _ key: UnsafePointer<UInt8>, _ keyByteCount: UInt32,
+    into entry: UnsafeMutablePointer<KeyedContexts>, _ isTransient: Bool
+  ) -> Bool {
+    // SAFETY: the caller found both halves to be AES keys; the scratch has room for one.
+    guard let primitive = CipherPrimitive.ecb(keyByteCount: keyByteCount) else { return false }
+    let masked = unsafe digestScratch
+    let count = Int(keyByteCount)
+    unsafe copenssl_xor(masked, key, key + count, count)
+    unsafe entry.pointee.block = cipherContext(
+      primitive, key: masked, for: .encryption, isTransient)
+    unsafe copenssl_wipe(masked, count)
+    return unsafe entry.pointee.block != nil
   }
 
   /// Why a cipher has no primitive for a key: it has none for any, or not for this length.
   @_noAllocation @_noLocks
   private func refusal(of cipher: CipherAlgorithm) -> CryptoOutcome {
     switch cipher {
-    case .aesECB, .aesCBC, .aesCTR, .aesXTS, .tripleDESECB, .tripleDESCBC: .failed
-    case .arc4, .desECB, .desCBC, .tripleDESCTR, .aesF8, .kasumiF8, .snow3gUEA2, .zucEEA3:
-      .unsupported
+    case .kasumiF8, .snow3gUEA2, .zucEEA3: .unsupported
+    default: .failed
     }
   }
 
@@ -146,10 +198,26 @@ extension OpenSSLLane {
       guard let primitive = CipherPrimitive.gcm(keyByteCount: keyByteCount) else { return .failed }
       guard offers(primitive) else { return .unsupported }
       guard
-        let context = unsafe cipherContext(primitive, key: key, direction: .encrypt, isTransient)
+        let context = unsafe cipherContext(primitive, key: key, for: .authentication, isTransient)
       else { return .failed }
       unsafe entry.pointee.authenticator = context
       unsafe entry.pointee.recipe = .gmac
+      return .ok
+    }
+    if mac == .cbcmacAES {
+      guard let primitive = CipherPrimitive.cbc(keyByteCount: keyByteCount) else { return .failed }
+      guard offers(primitive) else { return .unsupported }
+      unsafe entry.pointee.authenticator = cipherContext(
+        primitive, key: key, for: .authentication, isTransient)
+      guard unsafe entry.pointee.authenticator != nil else { return .failed }
+      unsafe entry.pointee.recipe = .mac
+      return .ok
+    }
+    if mac == .xcbcAES {
+      guard mac.accepts(keyByteCount: Int(keyByteCount)) else { return .failed }
+      guard offers(.aes128ECB), offers(.aes128CBC) else { return .unsupported }
+      guard unsafe expandXCBC(key, into: entry, isTransient) else { return .failed }
+      unsafe entry.pointee.recipe = .mac
       return .ok
     }
     if let hash = mac.hmacHash {
@@ -161,7 +229,7 @@ extension OpenSSLLane {
         let inner = unsafe entry.pointee.hmacInner, let outer = unsafe entry.pointee.hmacOuter,
         unsafe copenssl_hmac_key(inner, outer, digest, key, Int(keyByteCount))
       else { return .failed }
-      unsafe entry.pointee.recipe = .hmac
+      unsafe entry.pointee.recipe = .mac
       return .ok
     }
     guard let primitive = CMACPrimitive.of(mac, keyByteCount: keyByteCount) else {
@@ -174,8 +242,35 @@ extension OpenSSLLane {
     unsafe entry.pointee.cmacPrimitive = primitive
     unsafe entry.pointee.cmac = cmacContext(primitive, key: key, isTransient)
     guard unsafe entry.pointee.cmac != nil else { return .failed }
-    unsafe entry.pointee.recipe = .cmac
+    unsafe entry.pointee.recipe = .mac
     return .ok
+  }
+
+  /// K1, K2 and K3 of XCBC: the key enciphers blocks of ones, twos and threes.
+  ///
+  /// Spec: RFC 3566 §4, step (1)
+  @_noAllocation @_noLocks
+  private func expandXCBC(
+    _ key: UnsafePointer<UInt8>, into entry: UnsafeMutablePointer<KeyedContexts>,
+    _ isTransient: Bool
+  ) -> Bool {
+    // SAFETY: the key is an AES-128 one; the scratch has room for three blocks. The lane's own context serves sessions
+    // too, because the key itself is of no use once the three are made.
+    guard let ecb = unsafe cipherContext(.aes128ECB, key: key, for: .authentication, true) else {
+      return false
+    }
+    let keys = unsafe digestScratch
+    for index in 0..<48 { unsafe keys[index] = UInt8(truncatingIfNeeded: index / 16 &+ 1) }
+    let isDone = unsafe copenssl_cipher_run_plain(ecb, keys, 48, keys)
+    unsafe neutralise(cipher: ecb)
+    if isDone {
+      unsafe entry.pointee.authenticator = cipherContext(
+        .aes128CBC, key: keys, for: .authentication, isTransient)
+      unsafe entry.pointee.wholeBlockKey = copenssl_load_block(keys + 16)
+      unsafe entry.pointee.paddedBlockKey = copenssl_load_block(keys + 32)
+    }
+    unsafe copenssl_wipe(keys, 48)
+    return unsafe entry.pointee.authenticator != nil
   }
 
   @_noAllocation @_noLocks
@@ -210,7 +305,7 @@ extension OpenSSLLane {
     guard
       let key = unsafe session.pointee.cipherKey,
       let context = unsafe cipherContext(
-        primitive, key: key, direction: session.pointee.direction, isTransient)
+        primitive, key: key, for: CipherPlace(session.pointee.direction), isTransient)
     else { return .failed }
     unsafe entry.pointee.cipher = context
     switch aead {
@@ -229,7 +324,6 @@ extension OpenSSLLane {
     // SAFETY: as for expand.
     let outcome = unsafe expandCipher(session, into: entry, isTransient)
     guard outcome == .ok else { return outcome }
-    unsafe entry.pointee.chainCipherTakesIV = entry.pointee.recipe.isCipherWithIV
     switch unsafe session.pointee.hashMode {
     case .plain:
       let outcome = unsafe expandHash(session, into: entry)
@@ -242,10 +336,10 @@ extension OpenSSLLane {
     case .authenticated:
       let outcome = unsafe expandMAC(session, into: entry, isTransient)
       guard outcome == .ok else { return outcome }
-      switch unsafe entry.pointee.recipe {
-      case .hmac: unsafe entry.pointee.tail = .hmac
-      case .cmac: unsafe entry.pointee.tail = .cmac
-      default: unsafe entry.pointee.tail = .gmac
+      if case .mac = unsafe entry.pointee.recipe {
+        unsafe entry.pointee.tail = .mac
+      } else {
+        unsafe entry.pointee.tail = .gmac
       }
     }
     unsafe entry.pointee.recipe = .chain

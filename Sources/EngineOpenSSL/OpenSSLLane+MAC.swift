@@ -2,23 +2,23 @@ import COpenSSL
 import CryptoTypes
 
 extension OpenSSLLane {
-  /// The HMAC or CMAC of the whole source.
+  /// The MAC, other than GMAC, of the whole source.
   @_noAllocation @_noLocks
   func runMAC(
     _ operation: UnsafeMutablePointer<CryptoOperation>,
-    with entry: UnsafeMutablePointer<KeyedContexts>, isHMAC: Bool
+    with entry: UnsafeMutablePointer<KeyedContexts>
   ) -> CryptoOutcome {
     // SAFETY: the operation's owner answers for its source; of an empty prefix nothing is read.
     unsafe runMAC(
-      operation, with: entry, isHMAC: isHMAC, prefix: operation.pointee.source, prefixByteCount: 0,
+      operation, with: entry, prefix: operation.pointee.source, prefixByteCount: 0,
       source: operation.pointee.source, byteCount: operation.pointee.sourceByteCount)
   }
 
-  /// The HMAC or CMAC of `prefix` ‖ `source`; the wanted leading bytes go to the operation's result.
+  /// The MAC, other than GMAC, of `prefix` ‖ `source`; the wanted leading bytes go to the operation's result.
   @_noAllocation @_noLocks
   func runMAC(
     _ operation: UnsafeMutablePointer<CryptoOperation>,
-    with entry: UnsafeMutablePointer<KeyedContexts>, isHMAC: Bool, prefix: UnsafePointer<UInt8>,
+    with entry: UnsafeMutablePointer<KeyedContexts>, prefix: UnsafePointer<UInt8>,
     prefixByteCount: UInt32, source: UnsafePointer<UInt8>, byteCount: UInt32
   ) -> CryptoOutcome {
     // SAFETY: the caller answers for the ranges; the scratch has room for the longest MAC, the result for what is wanted.
@@ -27,11 +27,22 @@ extension OpenSSLLane {
     let mac = unsafe digestScratch
     guard wanted > 0, wanted <= UInt32(algorithm.maximumResultByteCount) else { return .failed }
     let isDone: Bool
-    if isHMAC {
-      guard let hash = algorithm.hmacHash else { return .failed }
+    if let hash = algorithm.hmacHash {
       unsafe isDone = copenssl_hmac_run(
         digests[hash.index], entry.pointee.hmacInner, entry.pointee.hmacOuter, prefix,
         prefixByteCount, source, byteCount, mac)
+    } else if algorithm == .cbcmacAES {
+      // What does not fill blocks is refused: padding is the guest's business.
+      guard (prefixByteCount &+ byteCount) % UInt32(algorithm.granuleByteCount) == 0 else {
+        return .failed
+      }
+      unsafe isDone = copenssl_cbcmac_run(
+        entry.pointee.authenticator, prefix, prefixByteCount, source, byteCount, textScratch,
+        Self.textScratchByteCount, mac)
+    } else if algorithm == .xcbcAES {
+      unsafe isDone = copenssl_xcbc_run(
+        entry.pointee.authenticator, entry.pointee.wholeBlockKey, entry.pointee.paddedBlockKey,
+        prefix, prefixByteCount, source, byteCount, textScratch, Self.textScratchByteCount, mac)
     } else {
       unsafe isDone = copenssl_mac_run(
         entry.pointee.cmac, prefix, prefixByteCount, source, byteCount, mac)

@@ -17,7 +17,9 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
   let entriesByteCount: Int
   /// `EVP_MD_CTX`, by `HashAlgorithm`; nil where the digest is not offered.
   let digests: UnsafeMutablePointer<OpaquePointer?>
-  /// Contexts that stateless requests share: `EVP_CIPHER_CTX` by `CipherPrimitive` × 2 + direction, made at first use.
+  /// Contexts that stateless requests share: `EVP_CIPHER_CTX` by `CipherPrimitive` × 3 + place, made at first use.
+  ///
+  /// The places are `CipherPlace`s.
   let transientCiphers: UnsafeMutablePointer<OpaquePointer?>
   /// The same for `EVP_MAC_CTX`, by `CMACPrimitive`.
   let transientCMACs: UnsafeMutablePointer<OpaquePointer?>
@@ -31,14 +33,14 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
   let blockScratch: UnsafeMutablePointer<UInt8>
   /// 16 bytes: the tag of the composed GCM.
   let tagScratch: UnsafeMutablePointer<UInt8>
-  /// 64 bytes that stateless contexts are re-keyed with after use.
+  /// 256 bytes that stateless contexts are re-keyed with after use.
   ///
   /// Not all alike, or XTS would refuse them.
   let neutralKey: UnsafePointer<UInt8>
-  /// A piece of text on its way through the composed GCM.
+  /// A piece of text on its way through the composed GCM, of key stream, or of a CBC-MAC.
   let textScratch: UnsafeMutablePointer<UInt8>
   static var textScratchByteCount: UInt32 { @_noAllocation @_noLocks get { 4096 } }
-  private static let scratchByteCount = 4096 + 256
+  private static let scratchByteCount = 4096 + 512
   /// One retain, which keeps `algorithms` alive.
   private let engine: Unmanaged<OpenSSLEngine>
 
@@ -57,7 +59,8 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
     unsafe algorithms = engine.algorithms
     unsafe self.engine = Unmanaged.passRetained(engine)
     unsafe digests = Self.makeTable(count: FetchedAlgorithms.digestCount)
-    unsafe transientCiphers = Self.makeTable(count: FetchedAlgorithms.cipherCount * 2)
+    unsafe transientCiphers = Self.makeTable(
+      count: FetchedAlgorithms.cipherCount * CipherPlace.count)
     unsafe transientCMACs = Self.makeTable(count: FetchedAlgorithms.cmacCount)
     unsafe transientHMAC = Self.makeTable(count: 2)
     for index in 0..<2 { unsafe transientHMAC[index] = EVP_MD_CTX_new() }
@@ -67,8 +70,8 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
     unsafe blockScratch = scratch + 64
     unsafe tagScratch = scratch + 96
     unsafe neutralKey = UnsafePointer(scratch + 128)
-    unsafe textScratch = scratch + 256
-    for index in 0..<64 { unsafe scratch[128 + index] = UInt8(truncatingIfNeeded: index) }
+    unsafe textScratch = scratch + 512
+    for index in 0..<256 { unsafe scratch[128 + index] = UInt8(truncatingIfNeeded: index) }
     for index in 0..<FetchedAlgorithms.digestCount where unsafe algorithms.digests[index] != nil {
       unsafe digests[index] = EVP_MD_CTX_new()
     }
@@ -80,7 +83,7 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
       unsafe discard(entries + index, isTransient: false)
     }
     for index in 0..<FetchedAlgorithms.digestCount { unsafe EVP_MD_CTX_free(digests[index]) }
-    for index in 0..<FetchedAlgorithms.cipherCount * 2 {
+    for index in 0..<FetchedAlgorithms.cipherCount * CipherPlace.count {
       unsafe copenssl_cipher_free(transientCiphers[index])
     }
     for index in 0..<FetchedAlgorithms.cmacCount { unsafe copenssl_mac_free(transientCMACs[index]) }
@@ -181,11 +184,9 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
     let outcome: CryptoOutcome
     switch unsafe entry.pointee.recipe {
     case .empty: return .failed
-    case .cipherWithIV: unsafe outcome = runCipher(operation, with: entry, takesIV: true)
-    case .cipherWithoutIV: unsafe outcome = runCipher(operation, with: entry, takesIV: false)
+    case .cipher: unsafe outcome = runCipher(operation, with: entry)
     case .hash: unsafe outcome = runHash(operation)
-    case .hmac: unsafe outcome = runMAC(operation, with: entry, isHMAC: true)
-    case .cmac: unsafe outcome = runMAC(operation, with: entry, isHMAC: false)
+    case .mac: unsafe outcome = runMAC(operation, with: entry)
     case .gmac: unsafe outcome = runGMAC(operation, with: entry)
     case .gcm: unsafe outcome = runGCM(operation, with: entry, isTransient: isTransient)
     case .ccm: unsafe outcome = runCCM(operation, with: entry)

@@ -8,6 +8,7 @@ enum CipherPrimitive: UInt8, CaseIterable {
   case aes128CTR, aes192CTR, aes256CTR
   case aes128XTS, aes256XTS
   case tripleDESECB, tripleDESCBC
+  case desECB, desCBC, arc4
   case aes128GCM, aes192GCM, aes256GCM
   case aes128CCM, aes192CCM, aes256CCM
   case chacha20Poly1305
@@ -31,6 +32,9 @@ enum CipherPrimitive: UInt8, CaseIterable {
     case .aes256XTS: "AES-256-XTS"
     case .tripleDESECB: "DES-EDE3-ECB"
     case .tripleDESCBC: "DES-EDE3-CBC"
+    case .desECB: "DES-ECB"
+    case .desCBC: "DES-CBC"
+    case .arc4: "RC4"
     case .aes128GCM: "AES-128-GCM"
     case .aes192GCM: "AES-192-GCM"
     case .aes256GCM: "AES-256-GCM"
@@ -42,6 +46,8 @@ enum CipherPrimitive: UInt8, CaseIterable {
   }
 
   /// The primitive behind a cipher of virtio-crypto under a key of this many bytes; nil if there is none.
+  ///
+  /// For modes that are put together, that of the key stream.
   @_noAllocation @_noLocks
   static func of(_ cipher: CipherAlgorithm, keyByteCount: UInt32) -> CipherPrimitive? {
     switch cipher {
@@ -49,9 +55,13 @@ enum CipherPrimitive: UInt8, CaseIterable {
     case .aesCBC: sized(keyByteCount, .aes128CBC, .aes192CBC, .aes256CBC)
     case .aesCTR: sized(keyByteCount, .aes128CTR, .aes192CTR, .aes256CTR)
     case .aesXTS: keyByteCount == 32 ? .aes128XTS : keyByteCount == 64 ? .aes256XTS : nil
-    case .tripleDESECB: keyByteCount == 24 ? .tripleDESECB : nil
+    case .tripleDESECB, .tripleDESCTR: keyByteCount == 24 ? .tripleDESECB : nil
     case .tripleDESCBC: keyByteCount == 24 ? .tripleDESCBC : nil
-    case .arc4, .desECB, .desCBC, .tripleDESCTR, .aesF8, .kasumiF8, .snow3gUEA2, .zucEEA3: nil
+    case .desECB: keyByteCount == 8 ? .desECB : nil
+    case .desCBC: keyByteCount == 8 ? .desCBC : nil
+    case .arc4: cipher.accepts(keyByteCount: Int(keyByteCount)) ? .arc4 : nil
+    case .aesF8: keyByteCount & 1 == 0 ? cbc(keyByteCount: keyByteCount / 2) : nil
+    case .kasumiF8, .snow3gUEA2, .zucEEA3: nil
     }
   }
 
@@ -71,6 +81,16 @@ enum CipherPrimitive: UInt8, CaseIterable {
   }
 
   @_noAllocation @_noLocks
+  static func cbc(keyByteCount: UInt32) -> CipherPrimitive? {
+    sized(keyByteCount, .aes128CBC, .aes192CBC, .aes256CBC)
+  }
+
+  @_noAllocation @_noLocks
+  static func ecb(keyByteCount: UInt32) -> CipherPrimitive? {
+    sized(keyByteCount, .aes128ECB, .aes192ECB, .aes256ECB)
+  }
+
+  @_noAllocation @_noLocks
   private static func sized(
     _ keyByteCount: UInt32, _ small: CipherPrimitive, _ medium: CipherPrimitive,
     _ large: CipherPrimitive
@@ -80,6 +100,45 @@ enum CipherPrimitive: UInt8, CaseIterable {
     case 24: medium
     case 32: large
     default: nil
+    }
+  }
+}
+
+/// Which of a lane's shared contexts of one primitive a stateless request borrows.
+///
+/// A MAC has its own, because the cipher of a chain may be the same primitive under another key.
+enum CipherPlace {
+  case encryption, decryption, authentication
+
+  /// That of a cipher.
+  @_noAllocation @_noLocks
+  init(_ direction: CryptoDirection) {
+    switch direction {
+    case .encrypt: self = .encryption
+    case .decrypt: self = .decryption
+    }
+  }
+
+  /// How many a primitive has.
+  static var count: Int { @_noAllocation @_noLocks get { 3 } }
+
+  /// Its place in tables, behind those of other primitives.
+  @_noAllocation @_noLocks
+  func index(of primitive: CipherPrimitive) -> Int {
+    switch self {
+    case .encryption: primitive.index * Self.count
+    case .decryption: primitive.index * Self.count + 1
+    case .authentication: primitive.index * Self.count + 2
+    }
+  }
+
+  /// Which way its contexts run.
+  var isEncryption: Bool {
+    @_noAllocation @_noLocks get {
+      switch self {
+      case .encryption, .authentication: true
+      case .decryption: false
+      }
     }
   }
 }
@@ -121,6 +180,16 @@ enum CMACPrimitive: UInt8, CaseIterable {
     case (.cmacAES, 32): .aes256
     case (.cmac3DES, 24): .tripleDES
     default: nil
+    }
+  }
+}
+
+extension CryptoAlgorithm {
+  /// Whether libcrypto keeps it in the provider `legacy`.
+  var isLegacy: Bool {
+    switch self {
+    case .cipher(.arc4), .cipher(.desECB), .cipher(.desCBC): true
+    default: false
     }
   }
 }

@@ -26,6 +26,13 @@ struct SelfTest {
     return results
   }
 
+  /// Why the lane does not have an algorithm that it could serve.
+  private func reasonWithout(_ algorithm: CryptoAlgorithm) -> String {
+    let isMissing = !engine.providerNames.contains(OpenSSLEngine.legacyProvider)
+    return algorithm.isLegacy && isMissing
+      ? "needs the legacy provider" : "the loaded providers do not offer it"
+  }
+
   private func check(
     _ answer: KnownAnswer, on lane: inout OpenSSLLane, generation: inout UInt32
   ) -> SelfTestResult {
@@ -34,7 +41,7 @@ struct SelfTest {
       generation &+= 1
       var trial = SelfTestTrial(answer, direction)
       let outcome = trial.run(on: &lane, generation: generation)
-      if outcome == .unsupported { return .unavailable("the loaded providers do not offer it") }
+      if outcome == .unsupported { return .unavailable(reasonWithout(answer.algorithm)) }
       guard outcome == .ok && trial.isRight else {
         let keyBits = trial.key.count * 8
         let what = isTwoWay ? "\(direction)ion" : "result"

@@ -113,8 +113,8 @@ extension ReferenceCrypto {
     case .cmac3DES: return mac("CMAC", "cipher", "DES-EDE3-CBC", key: key, message)
     case .gmacAES: return seal(.gcm, key: key, iv: iv, aad: message, source: [], tagByteCount: 16)
     case .cbcmacAES:
-      guard !message.isEmpty else { return nil }
       let zero = [UInt8](repeating: 0, count: 16)
+      guard !message.isEmpty else { return zero }
       return evp("AES-\(bits)-CBC", key: key, iv: zero, message, encrypts: true).map {
         Array($0.suffix(16))
       }

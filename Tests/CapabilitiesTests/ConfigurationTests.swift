@@ -18,6 +18,7 @@ import Testing
     #expect(configuration.device.statelessServices == Set(StatelessService.allCases))
     #expect(configuration.workers.pollMode == .adaptive)
     #expect(configuration.workers.spinMicroseconds == 50)
+    #expect(configuration.engines.opensslProviders == nil)
     #expect(configuration.algorithms.policy(for: .cipher(.aesCBC)) == .auto)
     #expect(configuration.warnings.isEmpty)
   }
@@ -46,6 +47,17 @@ import Testing
     #expect(configuration.devices[1].settings.queueSize == 256)
     #expect(configuration.devices[1].settings.limits.burstMilliseconds == 7)
     #expect(configuration.devices[1].settings.limits.operationsPerSecond == 1000)
+  }
+
+  @Test func providersAreAutoOrNamed() throws {
+    func providers(_ value: String) throws -> [String]? {
+      try parse("version: 1\nengines: { openssl: { providers: \(value) } }\n").engines
+        .opensslProviders
+    }
+    #expect(try providers("auto") == nil)
+    #expect(try providers("[default, legacy]") == ["default", "legacy"])
+    #expect(throws: ConfigurationError.self) { try providers("[]") }
+    #expect(throws: ConfigurationError.self) { try providers("default") }
   }
 
   @Test func policiesFollowNameThenDefaultThenAuto() throws {

@@ -23,6 +23,46 @@ import Testing
     return request
   }
 
+  private static func wholeBlocks(_ request: Request) -> Request {
+    var request = request
+    request.aad = []
+    return request
+  }
+
+  private static func of(_ cipher: CipherAlgorithm, _ request: Request) -> Request {
+    var request = request
+    request.session.cipher = cipher
+    return request
+  }
+
+  /// Ciphers of the legacy provider, and what is put together.
+  private static var furtherRequests: [(String, Request)] {
+    [
+      (
+        "3des-ctr",
+        .cipher(
+          .tripleDESCTR, .decrypt, key: Array(key.prefix(24)), iv: Array(iv.prefix(8)),
+          source: text)
+      ),
+      (
+        "des-cbc",
+        .cipher(
+          .desCBC, .encrypt, key: Array(key.prefix(8)), iv: Array(iv.prefix(8)), source: text)
+      ),
+      ("des-ecb", .cipher(.desECB, .decrypt, key: Array(key.prefix(8)), iv: [], source: text)),
+      ("arc4", .cipher(.arc4, .encrypt, key: key, iv: [], source: text)),
+      ("aes-f8", .cipher(.aesF8, .encrypt, key: key, iv: iv, source: text)),
+      ("cbcmac-aes", .mac(.cbcmacAES, key: key, source: text, resultByteCount: 16)),
+      (
+        "xcbc-aes",
+        .mac(.xcbcAES, key: Array(key.prefix(16)), source: text, resultByteCount: 12)
+      ),
+      ("chain with CBC-MAC", wholeBlocks(chain(.authenticated, .cbcmacAES))),
+      ("chain of ARC4", of(.arc4, chain(.authenticated))),
+      ("chain of f8", of(.aesF8, chain(.authenticated))),
+    ]
+  }
+
   private static var requests: [(String, Request)] {
     [
       ("aes-ecb", .cipher(.aesECB, .encrypt, key: key, iv: [], source: text)),
@@ -84,14 +124,14 @@ import Testing
   @Test func noRequestOfASessionReachesMalloc() throws {
     let harness = try LaneHarness()
     #expect(harness.engine.recyclesMemory)
-    for (name, request) in Self.requests {
+    for (name, request) in Self.requests + Self.furtherRequests {
       #expect(mallocs(request, count: 100_000, sessionIndex: 0, on: harness) == 0, "\(name)")
     }
   }
 
   @Test func noStatelessRequestReachesMalloc() throws {
     let harness = try LaneHarness()
-    for (name, request) in Self.requests {
+    for (name, request) in Self.requests + Self.furtherRequests {
       let count = mallocs(
         request, count: 5000, sessionIndex: CryptoOperation.transientSession, on: harness)
       #expect(count == 0, "\(name)")

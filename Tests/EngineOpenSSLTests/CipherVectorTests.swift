@@ -46,6 +46,9 @@ import Testing
   @Test func tripleDESCBCGivesKnownAnswers() throws {
     #expect(try check("kat/des3_test.json", .tripleDESCBC) == 4)
   }
+  @Test func desCBCGivesKnownAnswers() throws {
+    #expect(try check("kat/des_test.json", .desCBC) == 2)
+  }
   @Test func aesXTSGivesKnownAnswers() throws {
     #expect(try check("wycheproof/aes_xts_test.json", .aesXTS) > 50)
   }

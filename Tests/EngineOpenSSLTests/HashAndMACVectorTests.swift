@@ -120,6 +120,10 @@ import Testing
     #expect(counts.valid > 50 && counts.invalid > 50)
   }
 
+  @Test func xcbcGivesKnownAnswers() throws {
+    #expect(try checkMACs("kat/xcbc_test.json", .xcbcAES).valid == 7)
+  }
+
   @Test func gmacGivesKnownAnswers() throws {
     #expect(try checkMACs("kat/gmac_test.json", .gmacAES).valid == 4)
     let counts = try checkMACs("wycheproof/aes_gmac_test.json", .gmacAES)

@@ -88,7 +88,7 @@ struct Response: Equatable {
 
 /// A lane and its engine, for one test.
 final class LaneHarness {
-  static let sessionCapacity = 16
+  static let sessionCapacity = 32
   let engine: OpenSSLEngine
   var lane: OpenSSLLane
   private var generation: UInt32 = 0

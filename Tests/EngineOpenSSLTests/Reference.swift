@@ -4,11 +4,21 @@ import COpenSSL
 import CryptoTypes
 
 enum Reference {
+  /// A library context with RC4 and DES in it; kept for the life of the process.
+  nonisolated(unsafe) private static let library: OpaquePointer? = {
+    let library = OSSL_LIB_CTX_new()
+    for provider in ["default", "legacy"] where OSSL_PROVIDER_load(library, provider) == nil {
+      return nil
+    }
+    return library
+  }()
+
   /// EVP from scratch: fetch by name, one context, one update.
   static func cipher(
     _ name: String, encrypt: Bool, key: [UInt8], iv: [UInt8], source: [UInt8]
   ) -> [UInt8] {
-    guard let cipher = EVP_CIPHER_fetch(nil, name, nil), let context = EVP_CIPHER_CTX_new() else {
+    guard let cipher = EVP_CIPHER_fetch(library, name, nil), let context = EVP_CIPHER_CTX_new()
+    else {
       return []
     }
     defer {
@@ -100,6 +110,8 @@ enum Reference {
     case .aesXTS: "AES-\(keyByteCount * 4)-XTS"
     case .tripleDESECB: "DES-EDE3-ECB"
     case .tripleDESCBC: "DES-EDE3-CBC"
+    case .desECB: "DES-ECB"
+    case .desCBC: "DES-CBC"
     default: "none"
     }
   }

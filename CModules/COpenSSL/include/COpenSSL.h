@@ -56,6 +56,11 @@ COPENSSL_HOT void copenssl_clear_errors(void) { ERR_clear_error(); }
 EVP_CIPHER_CTX *copenssl_cipher_new(const EVP_CIPHER *cipher, const uint8_t *key, bool encrypt)
     COPENSSL_UNALLOCATING;
 bool copenssl_cipher_rekey(EVP_CIPHER_CTX *context, const uint8_t *key) COPENSSL_UNALLOCATING;
+// A context of a cipher whose keys have any length, for keys of this one; it has none yet. Null if libcrypto refuses.
+EVP_CIPHER_CTX *copenssl_cipher_new_unkeyed(
+    const EVP_CIPHER *cipher, size_t key_count, bool encrypt) COPENSSL_UNALLOCATING;
+// The length of the next key.
+bool copenssl_cipher_set_key_count(EVP_CIPHER_CTX *context, size_t key_count) COPENSSL_UNALLOCATING;
 // CCM builds the lengths of nonce and tag into its key set-up.
 bool copenssl_ccm_rekey(
     EVP_CIPHER_CTX *context, const uint8_t *key, size_t nonce_count, size_t tag_count)
@@ -94,8 +99,27 @@ COPENSSL_HOT void copenssl_store_block(uint8_t *to, copenssl_block block) {
   memcpy(to, block.words, 16);
 }
 
+COPENSSL_HOT copenssl_block copenssl_load_block(const uint8_t *from) {
+  copenssl_block block;
+  memcpy(block.words, from, 16);
+  return block;
+}
+
 COPENSSL_HOT void copenssl_xor_block(uint8_t *to, const uint8_t *with) {
   for (int i = 0; i < 16; i++) to[i] ^= with[i];
+}
+
+// `to` may be `a`. Eight bytes at a time, each read once: `a` may be the guest's.
+COPENSSL_HOT void copenssl_xor(uint8_t *to, const uint8_t *a, const uint8_t *b, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    uint64_t x, y;
+    memcpy(&x, a + i, 8);
+    memcpy(&y, b + i, 8);
+    x ^= y;
+    memcpy(to + i, &x, 8);
+  }
+  for (; i < count; i++) to[i] = a[i] ^ b[i];
 }
 
 // Whether the leading bytes are equal, in time that depends on their count alone.
@@ -173,6 +197,117 @@ COPENSSL_HOT bool copenssl_hmac_run(
       && EVP_MD_CTX_copy_ex(work, outer)
       && EVP_DigestUpdate(work, result, written)
       && EVP_DigestFinal_ex(work, result, &written);
+}
+
+// ---- Modes that libcrypto has not -----------------------------------------------------------------------------------
+
+// Counter mode on a cipher with blocks of 8 bytes, of which the counter is the whole: `ecb` enciphers, and `stream` is
+// room for a piece of the key stream, of a multiple of 8 bytes, wiped afterwards.
+COPENSSL_HOT bool copenssl_count64_run(
+    EVP_CIPHER_CTX *ecb, uint64_t counter, const uint8_t *source, uint32_t count,
+    uint8_t *destination, uint8_t *stream, uint32_t stream_count) {
+  uint32_t used = count < stream_count ? (count + 7) & ~7u : stream_count;
+  bool is_done = true;
+  while (is_done && count > 0) {
+    uint32_t piece = count < stream_count ? count : stream_count;
+    uint32_t whole = (piece + 7) & ~7u;
+    for (uint32_t i = 0; i < whole; i += 8) {
+      uint64_t block = __builtin_bswap64(counter++);
+      memcpy(stream + i, &block, 8);
+    }
+    is_done = copenssl_cipher_run_plain(ecb, stream, whole, stream);
+    if (is_done) copenssl_xor(destination, source, stream, piece);
+    source += piece;
+    destination += piece;
+    count -= piece;
+  }
+  copenssl_wipe(stream, used);
+  return is_done;
+}
+
+// The f8 mode of RFC 3711 §4.1.2 on AES: `masked` enciphers blocks under key ⊕ mask. Its key stream
+// S(j) = E(IV' ⊕ j ⊕ S(j−1)) is what CBC from a zero IV makes of the blocks IV' ⊕ j, at libcrypto's full speed: `cbc`
+// enciphers under the key. `stream` is room for a piece of a multiple of 16 bytes, wiped afterwards.
+COPENSSL_HOT bool copenssl_f8_run(
+    EVP_CIPHER_CTX *masked, EVP_CIPHER_CTX *cbc, copenssl_block iv, const uint8_t *source,
+    uint32_t count, uint8_t *destination, uint8_t *stream, uint32_t stream_count) {
+  const copenssl_block zero = {{0, 0}};
+  uint8_t secret[16];
+  uint32_t used = count < stream_count ? (count + 15) & ~15u : stream_count;
+  uint32_t number = 0;
+  bool is_done = copenssl_cipher_run_plain(masked, (const uint8_t *)iv.words, 16, secret)
+      && EVP_CipherInit_ex2(cbc, NULL, NULL, (const unsigned char *)zero.words, -1, NULL);
+  while (is_done && count > 0) {
+    uint32_t piece = count < stream_count ? count : stream_count;
+    uint32_t whole = (piece + 15) & ~15u;
+    for (uint32_t i = 0; i < whole; i += 16) {
+      uint32_t j = __builtin_bswap32(number++);
+      memcpy(stream + i, secret, 16);
+      copenssl_xor(stream + i + 12, stream + i + 12, (const uint8_t *)&j, 4);
+    }
+    is_done = copenssl_cipher_run_plain(cbc, stream, whole, stream);
+    if (is_done) copenssl_xor(destination, source, stream, piece);
+    source += piece;
+    destination += piece;
+    count -= piece;
+  }
+  copenssl_wipe(secret, sizeof(secret));
+  copenssl_wipe(stream, used);
+  return is_done;
+}
+
+// Takes CBC further, keeping the last whole block of its output; `room` takes the output of a piece.
+COPENSSL_HOT bool copenssl_cbcmac_absorb(
+    EVP_CIPHER_CTX *cbc, const uint8_t *source, uint32_t count, uint8_t *room, uint32_t room_count,
+    uint8_t *mac) {
+  while (count > 0) {
+    // With up to 15 bytes that libcrypto has kept back.
+    uint32_t piece = count < room_count - 16 ? count : room_count - 16;
+    int written = 0;
+    if (!EVP_CipherUpdate(cbc, room, &written, source, (int)piece)) return false;
+    if (written >= 16) memcpy(mac, room + written - 16, 16);
+    source += piece;
+    count -= piece;
+  }
+  return true;
+}
+
+// The CBC-MAC of prefix ‖ source, a multiple of 16 bytes in all; zeros for none. `room` is wiped afterwards.
+COPENSSL_HOT bool copenssl_cbcmac_run(
+    EVP_CIPHER_CTX *cbc, const uint8_t *prefix, uint32_t prefix_count, const uint8_t *source,
+    uint32_t count, uint8_t *room, uint32_t room_count, uint8_t *mac) {
+  const copenssl_block zero = {{0, 0}};
+  copenssl_store_block(mac, zero);
+  bool is_done = EVP_CipherInit_ex2(cbc, NULL, NULL, (const unsigned char *)zero.words, -1, NULL)
+      && copenssl_cbcmac_absorb(cbc, prefix, prefix_count, room, room_count, mac)
+      && copenssl_cbcmac_absorb(cbc, source, count, room, room_count, mac);
+  uint64_t total = (uint64_t)prefix_count + count + 16;
+  copenssl_wipe(room, total < room_count ? total : room_count);
+  return is_done;
+}
+
+// AES-XCBC-MAC (RFC 3566 §4) of prefix ‖ source: `cbc` has K1; `k2` goes on a whole last block, `k3` on another.
+COPENSSL_HOT bool copenssl_xcbc_run(
+    EVP_CIPHER_CTX *cbc, copenssl_block k2, copenssl_block k3, const uint8_t *prefix,
+    uint32_t prefix_count, const uint8_t *source, uint32_t count, uint8_t *room,
+    uint32_t room_count, uint8_t *mac) {
+  const copenssl_block zero = {{0, 0}};
+  uint64_t total = (uint64_t)prefix_count + count;
+  uint32_t last_count = total == 0 ? 0 : (uint32_t)((total - 1) % 16) + 1;
+  uint32_t of_source = last_count < count ? last_count : count;
+  uint32_t of_prefix = last_count - of_source;
+  uint8_t last[16] = {0};
+  memcpy(last, prefix + prefix_count - of_prefix, of_prefix);
+  memcpy(last + of_prefix, source + count - of_source, of_source);
+  if (last_count < 16) last[last_count] = 0x80;
+  copenssl_xor_block(last, (const uint8_t *)(last_count < 16 ? k3.words : k2.words));
+  bool is_done = EVP_CipherInit_ex2(cbc, NULL, NULL, (const unsigned char *)zero.words, -1, NULL)
+      && copenssl_cbcmac_absorb(cbc, prefix, prefix_count - of_prefix, room, room_count, mac)
+      && copenssl_cbcmac_absorb(cbc, source, count - of_source, room, room_count, mac)
+      && copenssl_cbcmac_absorb(cbc, last, 16, room, room_count, mac);
+  copenssl_wipe(last, sizeof(last));
+  copenssl_wipe(room, total + 16 < room_count ? total + 16 : room_count);
+  return is_done;
 }
 
 // ---- AEADs ----------------------------------------------------------------------------------------------------------
