@@ -102,7 +102,9 @@ public func listenOnUnixSocket(path: String, mode: UInt32) throws(SystemError) -
   return socket
 }
 
-/// Connects to a socket file without waiting: `EAGAIN` when its backlog is full. The connection is non-blocking.
+/// Connects to a socket file without waiting, and throws `EAGAIN` when its backlog is full.
+///
+/// The connection is non-blocking.
 public func connectToUnixSocket(path: String) throws(SystemError) -> FileDescriptor {
   let socket = FileDescriptor(
     owning: Int32(try checked("making a socket", Int(clinux_socket_unix(1)))))

@@ -55,10 +55,11 @@ extension Connection {
 
   func setVringCall(_ message: inout Message) throws(Refusal) {
     let ring = try ringOfDescriptor(message)
+    let wasRunning = ring.isRunning
     stop(ring)
     ring.call = message.descriptors.take()
-    // Results may have come while nobody listened; a call too many does no harm.
-    ring.call?.signal()
+    // Results may have come that the old descriptor told nobody of; a call too many does no harm.
+    if wasRunning { ring.call?.signal() }
     try startIfItMay(ring)
   }
 

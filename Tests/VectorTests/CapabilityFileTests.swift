@@ -27,10 +27,10 @@ extension DeviceTests {
       let some = try TestBench([.revision1], algorithms: Self.withoutSome)
       let left = try some.guest.client.frontend.readConfiguration()
       try some.finish()
-      // AES ECB, CBC, CTR, XTS, 3DES ECB and CBC; all hashes; HMACs, CMACs and GMAC; three AEADs.
-      #expect(offered.cipherAlgorithms == 0x219C)
+      // ARC4, AES, DES and 3DES in all modes; all hashes; HMACs, CMACs, AES-GMAC, CBC-MAC and XCBC; three AEADs.
+      #expect(offered.cipherAlgorithms == 0x33FE)
       #expect(offered.hashAlgorithms == 0x1FFE)
-      #expect(offered.macAlgorithms == 0x200_0600_007E)
+      #expect(offered.macAlgorithms == 0x22_0200_0600_007E)
       #expect(offered.aeadAlgorithms == 0xE)
       #expect(offered.cryptoServices == 0b1111)
       #expect(left.cipherAlgorithms == offered.cipherAlgorithms & ~(1 << 3))
