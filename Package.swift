@@ -1,5 +1,14 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
+
+/// Whether this host has the multi-buffer library, which is for x86-64 only: without it the package builds without the
+/// `ipsec-mb` engine.
+#if arch(x86_64)
+  let hasIPsecMB = FileManager.default.fileExists(atPath: "/usr/include/intel-ipsec-mb.h")
+#else
+  let hasIPsecMB = false
+#endif
 
 /// What every Swift target of ours is built with: Swift 6 mode, unsafe code spelled `unsafe`, warnings are errors.
 let ours: [SwiftSetting] = [
@@ -161,3 +170,13 @@ let package = Package(
   ],
   cLanguageStandard: .gnu11
 )
+
+if hasIPsecMB {
+  package.targets += [
+    .target(
+      name: "CIPsecMB", path: "CModules/CIPsecMB",
+      linkerSettings: [.linkedLibrary("IPSec_MB"), .linkedLibrary("crypto")]),
+    room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes"]),
+    tests(of: "EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineOpenSSL"]),
+  ]
+}
