@@ -1,22 +1,38 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
+/// Whether this host has the multi-buffer library, which is for x86-64 only: without it the package builds without the
+/// `ipsec-mb` engine.
+#if arch(x86_64)
+  let hasIPsecMB = FileManager.default.fileExists(atPath: "/usr/include/intel-ipsec-mb.h")
+#else
+  let hasIPsecMB = false
+#endif
+
+/// Tells the sources which engines are built.
+let engineSettings: [SwiftSetting] = hasIPsecMB ? [.define("IPSEC_MB")] : []
+let engines: [Target.Dependency] =
+  ["EngineOpenSSL"] + (hasIPsecMB ? ["EngineIPsecMB"] : [])
+
 /// What every Swift target of ours is built with: Swift 6 mode, unsafe code spelled `unsafe`, warnings are errors.
-let ours: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .strictMemorySafety(),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .treatAllWarnings(as: .error),
-]
+let ours: [SwiftSetting] =
+  engineSettings + [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+  ]
 
 /// Tests speak to C and to sockets freely, so they leave out strict memory safety.
-let testSettings: [SwiftSetting] = [
-  .swiftLanguageMode(.v6),
-  .enableUpcomingFeature("ExistentialAny"),
-  .treatAllWarnings(as: .error),
-]
+let testSettings: [SwiftSetting] =
+  engineSettings + [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .treatAllWarnings(as: .error),
+  ]
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -118,9 +134,9 @@ let package = Package(
     // Floor 6: the programs.
     .executableTarget(
       name: "VirtioCryptoDaemon",
-      dependencies: [
+      dependencies: engines + [
         "VhostUserBackend", "QueueWorkers", "Capabilities", "StatsEndpoint", "CryptoDevice",
-        "EngineOpenSSL", "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
+        "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
         "VhostUserProtocol", "VirtioSpec", arguments, logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -128,8 +144,8 @@ let package = Package(
       swiftSettings: ours),
     .executableTarget(
       name: "VhostCryptoTool",
-      dependencies: [
-        "VhostUserFrontend", "Capabilities", "CryptoTypes", "EngineOpenSSL", "StatsEndpoint",
+      dependencies: engines + [
+        "VhostUserFrontend", "Capabilities", "CryptoTypes", "StatsEndpoint",
         "LinuxSystem", "VirtioSpec", "VhostUserProtocol", "CryptoDevice", arguments,
         .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -161,3 +177,13 @@ let package = Package(
   ],
   cLanguageStandard: .gnu11
 )
+
+if hasIPsecMB {
+  package.targets += [
+    .target(
+      name: "CIPsecMB", path: "CModules/CIPsecMB",
+      linkerSettings: [.linkedLibrary("IPSec_MB"), .linkedLibrary("crypto")]),
+    room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes"]),
+    tests(of: "EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineOpenSSL"]),
+  ]
+}

@@ -110,7 +110,11 @@ public enum EngineName: String, CaseIterable, Sendable {
   case ipsecMB = "ipsec-mb"
 
   /// The engines of this build.
-  public static let builtIn: Set<EngineName> = [.openssl]
+  #if IPSEC_MB
+    public static let builtIn: Set<EngineName> = [.openssl, .ipsecMB]
+  #else
+    public static let builtIn: Set<EngineName> = [.openssl]
+  #endif
   /// How `auto` prefers engines: by their speed for batches of small requests.
   static let automaticOrder: [EngineName] = [.ipsecMB, .openssl, .kernel]
 }

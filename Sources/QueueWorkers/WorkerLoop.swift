@@ -149,7 +149,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       throw error
     }
     submitBatch()
-    if taken == available { lane.flush() }
+    // Jobs may wait for more to come only where more can: not in a dry ring, and not when they hold every slot.
+    if taken == available || !processor.canBegin { lane.flush() }
     let completed = collect()
     if taken > 0 { counters.recordBatch(size: taken) }
     publish()

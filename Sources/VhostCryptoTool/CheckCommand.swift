@@ -5,6 +5,10 @@ import CryptoTypes
 import EngineOpenSSL
 import Foundation
 
+#if IPSEC_MB
+  import EngineIPsecMB
+#endif
+
 /// `vhost-crypto check`: judges a capability file on this host.
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -32,22 +36,28 @@ struct Check: ParsableCommand {
       print(configuration.renderYAML(), terminator: "")
       return
     }
-    let engine: OpenSSLEngine
+    var engines: [any CryptoEngine] = []
     do {
-      engine = try OpenSSLEngine(
-        providers: configuration.engines.opensslProviders,
-        propertyQuery: configuration.engines.opensslPropertyQuery)
+      engines.append(
+        try OpenSSLEngine(
+          providers: configuration.engines.opensslProviders,
+          propertyQuery: configuration.engines.opensslPropertyQuery))
     } catch {
       throw Exit.failing(Exit.configuration, "\(file ?? "(defaults)"): \(error)")
     }
+    #if IPSEC_MB
+      // As the daemon does: a processor that the library does not run on has one engine less.
+      if let ipsecMB = try? IPsecMBEngine() { engines.append(ipsecMB) }
+    #endif
     let advertisement = Advertisement(
-      policies: configuration.algorithms, selfTests: [engine.name: engine.selfTest()],
+      policies: configuration.algorithms,
+      selfTests: Dictionary(uniqueKeysWithValues: engines.map { ($0.name, $0.selfTest()) }),
       fileName: file ?? "(defaults)")
     for warning in configuration.warnings + advertisement.warnings { print(warning) }
     print("\(file ?? "(defaults)"): no mistakes")
-    print("engine \(engine.name): \(engine.version)")
+    for engine in engines { print("engine \(engine.name): \(engine.version)") }
     printDevices(configuration)
-    printAlgorithms(advertisement)
+    printAlgorithms(advertisement, engines.map(\.name))
   }
 
   private func load() throws -> Configuration {
@@ -75,8 +85,10 @@ struct Check: ParsableCommand {
       + "max_size \(settings.maximumRequestByteCount), sessions \(settings.maximumSessionCount)"
   }
 
-  private func printAlgorithms(_ advertisement: Advertisement) {
-    let table = AlgorithmTable(offered: advertisement.engineIndices(["openssl": 0]))
+  private func printAlgorithms(_ advertisement: Advertisement, _ engines: [String]) {
+    let indices = Dictionary(
+      uniqueKeysWithValues: engines.enumerated().map { ($1, UInt8(truncatingIfNeeded: $0)) })
+    let table = AlgorithmTable(offered: advertisement.engineIndices(indices))
     let masks: [(CryptoService, String, UInt64)] = [
       (.cipher, "cipher_algo", table.cipherMask), (.hash, "hash_algo", UInt64(table.hashMask)),
       (.mac, "mac_algo", table.macMask), (.aead, "aead_algo", UInt64(table.aeadMask)),

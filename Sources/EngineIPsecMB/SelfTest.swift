@@ -1,0 +1,174 @@
+import CryptoTypes
+
+/// Runs known answers through a lane, the way that sessions use it.
+struct SelfTest {
+  let engine: IPsecMBEngine
+  /// Tests put wrong answers here to see them reported.
+  var answers: [KnownAnswer] = KnownAnswer.all
+
+  /// Results for every algorithm of virtio-crypto; the first answer that is wrong decides.
+  func run() -> [CryptoAlgorithm: SelfTestResult] {
+    var results: [CryptoAlgorithm: SelfTestResult] = [:]
+    do throws(EngineError) {
+      var lane = try engine.makeLane(sessionCapacity: 1)
+      var generation: UInt32 = 0
+      for answer in answers {
+        // Once an answer was wrong or missing, further ones change nothing.
+        guard results[answer.algorithm, default: .passed] == .passed else { continue }
+        results[answer.algorithm] = check(answer, on: &lane, generation: &generation)
+      }
+    } catch {
+      for answer in answers { results[answer.algorithm] = .failed(error.description) }
+    }
+    for algorithm in CryptoAlgorithm.allCases where results[algorithm] == nil {
+      results[algorithm] = .unavailable("this engine has no implementation of it")
+    }
+    return results
+  }
+
+  private func check(
+    _ answer: KnownAnswer, on lane: inout IPsecMBLane, generation: inout UInt32
+  ) -> SelfTestResult {
+    let isTwoWay = answer.algorithm.service == .cipher || answer.algorithm.service == .aead
+    for direction in CryptoDirection.allCases where direction == .encrypt || isTwoWay {
+      generation &+= 1
+      var trial = SelfTestTrial(answer, direction)
+      let outcome = trial.run(on: &lane, generation: generation)
+      if outcome == .unsupported { return .unavailable("the library does not offer it") }
+      guard outcome == .ok && trial.isRight else {
+        let keyBits = trial.key.count * 8
+        let what = isTwoWay ? "\(direction)ion" : "result"
+        return .failed("wrong \(what) with a key of \(keyBits) bits, \(answer.origin)")
+      }
+    }
+    return .passed
+  }
+}
+
+/// One answer in one direction.
+private struct SelfTestTrial {
+  let key: [UInt8]
+  private let answer: KnownAnswer
+  private let direction: CryptoDirection
+  private let source: [UInt8]
+  private let expected: [UInt8]
+  private let expectedTag: [UInt8]
+  private var destination: [UInt8]
+  private var result: [UInt8]
+
+  init(_ answer: KnownAnswer, _ direction: CryptoDirection) {
+    self.answer = answer
+    self.direction = direction
+    key = KnownAnswer.bytes(answer.key)
+    let input = KnownAnswer.bytes(answer.input)
+    let output = KnownAnswer.bytes(answer.output)
+    source = direction == .encrypt ? input : output
+    let service = answer.algorithm.service
+    let isDigest = service == .hash || service == .mac
+    expected = isDigest ? [] : direction == .encrypt ? output : input
+    expectedTag = isDigest ? output : KnownAnswer.bytes(answer.tag)
+    destination = [UInt8](repeating: 0, count: isDigest ? 0 : source.count)
+    result = [UInt8](repeating: 0, count: expectedTag.count)
+  }
+
+  /// Whether text and tag are as published; a decryption has checked its tag itself.
+  var isRight: Bool {
+    let checksTag = !(answer.algorithm.service == .aead && direction == .decrypt)
+    return destination == expected && (!checksTag || result == expectedTag)
+  }
+
+  mutating func run(on lane: inout IPsecMBLane, generation: UInt32) -> CryptoOutcome {
+    let aad = KnownAnswer.bytes(answer.aad)
+    let iv = KnownAnswer.bytes(answer.iv)
+    let inputs = [key, source, aad]
+    let byteCount =
+      inputs.reduce(0) { $0 + $1.count } + destination.count + result.count + 1
+    // SAFETY: one run of memory is cut into inputs, destination and result, whose lengths it was sized for; it, the
+    // session and the operation live until the end of this function, and submit keeps none of them.
+    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: byteCount)
+    unsafe memory.initialize(repeating: 0, count: byteCount)
+    defer { unsafe memory.deallocate() }
+    var next = unsafe memory
+    var starts: [UnsafeMutablePointer<UInt8>] = unsafe []
+    for bytes in inputs {
+      unsafe starts.append(next)
+      for byte in bytes {
+        unsafe next.pointee = byte
+        unsafe next += 1
+      }
+    }
+    var session = makeSession()
+    unsafe session.authKey = UnsafePointer(starts[0])
+    unsafe session.cipherKey = unsafe session.authKey
+    let destinationCount = destination.count
+    let resultCount = result.count
+    let expectedTag = expectedTag
+    let sourceCount = source.count
+    let outcome = unsafe withUnsafePointer(to: session) { session in
+      var operation = unsafe CryptoOperation(session: session, placeholder: next)
+      operation.sessionIndex = 0
+      operation.sessionGeneration = generation
+      unsafe operation.source = UnsafePointer(starts[1])
+      operation.sourceByteCount = UInt32(sourceCount)
+      unsafe operation.aad = UnsafePointer(starts[2])
+      operation.aadByteCount = UInt32(aad.count)
+      unsafe operation.result = next + destinationCount
+      operation.resultByteCount = UInt32(resultCount)
+      operation.iv = Self.words(iv)
+      operation.ivByteCount = UInt8(truncatingIfNeeded: iv.count)
+      operation.tag = Self.words(expectedTag)
+      operation.tagByteCount = UInt8(truncatingIfNeeded: expectedTag.count)
+      return Self.submit(&operation, to: &lane)
+    }
+    for index in destination.indices { destination[index] = unsafe next[index] }
+    for index in result.indices { result[index] = unsafe next[destinationCount + index] }
+    return outcome
+  }
+
+  private func makeSession() -> SessionParameters {
+    var session = SessionParameters()
+    session.service = answer.algorithm.service
+    session.direction = direction
+    switch answer.algorithm {
+    case .cipher(let cipher): session.cipher = cipher
+    case .hash(let hash): session.hash = hash
+    case .mac(let mac): session.mac = mac
+    case .aead(let aead): session.aead = aead
+    }
+    if answer.algorithm.service == .mac {
+      session.authKeyByteCount = UInt32(key.count)
+    } else {
+      session.cipherKeyByteCount = UInt32(key.count)
+    }
+    return session
+  }
+
+  private static func submit(
+    _ operation: inout CryptoOperation, to lane: inout IPsecMBLane
+  ) -> CryptoOutcome {
+    // SAFETY: the batch is one pointer to the operation, both on this stack.
+    unsafe withUnsafeMutablePointer(to: &operation) { pointer in
+      var batch = unsafe pointer
+      unsafe withUnsafeMutablePointer(to: &batch) { start in
+        unsafe lane.submit(UnsafeMutableBufferPointer(start: start, count: 1))
+        lane.flush()
+        // Nothing else is in flight, so this gives back the one operation or, if it was done at once, none.
+        while unsafe lane.nextCompletion() != nil {}
+      }
+      return unsafe pointer.pointee.outcome
+    }
+  }
+
+  /// Up to 16 bytes as operations carry them: in memory order.
+  private static func words(_ bytes: [UInt8]) -> (UInt64, UInt64) {
+    var words: (UInt64, UInt64) = (0, 0)
+    for (index, byte) in bytes.prefix(16).enumerated() {
+      if index < 8 {
+        words.0 |= UInt64(byte) << UInt64(index * 8)
+      } else {
+        words.1 |= UInt64(byte) << UInt64((index - 8) * 8)
+      }
+    }
+    return words
+  }
+}
