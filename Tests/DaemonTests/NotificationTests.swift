@@ -138,6 +138,8 @@ extension TheDaemon {
       let client = try daemon.client()
       let nothing = VringDescriptor(index: 0, hasNoDescriptor: true)
       try client.frontend.command(.setVringCall, payload: nothing.encoded)
+      // A call descriptor that comes after the kick is signalled once when it is set.
+      _ = try client.dataQueues[0].callEvent.drain()
       for _ in 0..<10 { try client.expectService() }
       _ = client.dataQueues[0].enableCalls()
       let session = try client.openSession(Samples.encryption)
