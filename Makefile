@@ -4,6 +4,10 @@ SHELL := /bin/bash
 
 # What Debian 12 has to bring beside Swift 6.3.
 BUILD_PACKAGES := liburing-dev libssl-dev
+# The ipsec-mb engine is built where its library is: on x86-64.
+ifeq ($(shell uname -m),x86_64)
+BUILD_PACKAGES += libipsec-mb-dev
+endif
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev
 SWIFT ?= swift
 BUILD := .build/release

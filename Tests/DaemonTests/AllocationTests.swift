@@ -40,10 +40,18 @@ extension TheDaemon {
       let client: CryptoClient
       let counters: String
 
-      init() throws {
+      /// `engine`: who serves everything; nil: whoever is best on this host.
+      init(engine: String? = nil) throws {
         directory = try TemporaryDirectory()
         counters = directory.file("counters")
+        let rules = engine.map { name in
+          "version: 1\nalgorithms:\n"
+            + ["cipher", "hash", "mac", "aead"].map {
+              "  \($0): { default: { engine: [\(name)] } }\n"
+            }.joined()
+        }
         daemon = try DaemonProcess(
+          configuration: rules,
           environment: [
             "LD_PRELOAD": try AllocationTests.counterLibrary(), "ALLOCATION_COUNTER_FILE": counters,
           ])
@@ -130,8 +138,9 @@ extension TheDaemon {
         aad: aad)
     }
 
-    @Test func aHundredThousandRequestsAllocateNothing() throws {
-      let setting = try Setting()
+    @Test(arguments: [nil, "openssl"])
+    func aHundredThousandRequestsAllocateNothing(engine: String?) throws {
+      let setting = try Setting(engine: engine)
       var total = 0
       for (name, spec) in Self.sessions {
         let session = try setting.client.openSession(spec)
@@ -151,7 +160,7 @@ extension TheDaemon {
     }
 
     @Test func theCounterSeesAWorkersAllocations() throws {
-      let setting = try Setting()
+      let setting = try Setting(engine: "openssl")
       // Starting a worker makes a lane; new keys make contexts. A counter that saw neither would prove nothing.
       let before = try setting.worker
       #expect(before.allocations > 10)

@@ -108,7 +108,8 @@ extension TheDaemon {
 
     @Test func checkingSaysWhatWouldBeAdvertised() throws {
       let path = try directory.write(
-        "version: 1\nalgorithms: { cipher: { default: off, aes-cbc: auto } }\n", to: "one.yaml")
+        "version: 1\nalgorithms: { cipher: { default: off, aes-cbc: { engine: [openssl] } } }\n",
+        to: "one.yaml")
       let result = try run("--config=\(path)", "--check-config")
       #expect(result.status == .status(0))
       #expect(result.output.contains("cipher_algo 0x8\n"))

@@ -98,7 +98,9 @@ import Testing
     let results = try IPsecMBEngine().selfTest()
     for algorithm in CryptoAlgorithm.allCases {
       let isClaimed = Self.claimed.contains(algorithm)
-      #expect((results[algorithm] == .passed) == isClaimed, "\(algorithm): \(String(describing: results[algorithm]))")
+      #expect(
+        (results[algorithm] == .passed) == isClaimed,
+        "\(algorithm): \(String(describing: results[algorithm]))")
       if !isClaimed, case .unavailable = results[algorithm] { continue }
       #expect(isClaimed)
     }
