@@ -73,7 +73,14 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.bounce = -1
     unsafe slot.pointee.isOutputBounced = false
     unsafe slot.pointee.outputByteCount = 0
-    let status = unsafe try read(&chain, &memory, slot)
+    let status: VirtioCryptoStatus
+    do throws(QueueError) {
+      status = unsafe try read(&chain, &memory, slot)
+    } catch {
+      // The keys of a stateless request may be in the slot already.
+      unsafe abandon(slot)
+      throw error
+    }
     let written = UInt64(unsafe slot.pointee.outputByteCount)
     guard let statusByte = unsafe try chain.lastWritableByte(&memory) else {
       unsafe abandon(slot)
