@@ -160,7 +160,7 @@ final class Stage: @unchecked Sendable {
 
   /// Whether the daemon's own memory (not the guests') has these bytes anywhere.
   func daemonHolds(_ secret: [UInt8]) throws -> Bool {
-    let maps = try String(contentsOfFile: "/proc/\(daemon.pid)/maps", encoding: .utf8)
+    let maps = DaemonProcess.text("/proc/\(daemon.pid)/maps")
     let file = open("/proc/\(daemon.pid)/mem", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw TestSupportError("no access to the daemon's memory") }
     defer { close(file) }
