@@ -72,7 +72,6 @@ final class Stage: @unchecked Sendable {
   /// What a front-end's visit must not change.
   struct Footprint: Hashable {
     var fileDescriptors: Int
-    /// Threads of the daemon's own; the runtime's pools come and go.
     var threads: Int
     var guestMappings: Int
     var openSessions: Int
@@ -80,9 +79,10 @@ final class Stage: @unchecked Sendable {
 
   func footprint() throws -> Footprint {
     let sessions = try device()["sessions"] as? [String: Any]
+    // The daemon's own threads: those of the runtime's pools come and go as they like.
+    let threads = daemon.threadNames.count { $0.hasPrefix("vcrypto") }
     return Footprint(
-      fileDescriptors: daemon.fileDescriptorCount,
-      threads: daemon.threadNames.filter { $0.hasPrefix("vcrypto") }.count,
+      fileDescriptors: daemon.fileDescriptorCount, threads: threads,
       guestMappings: daemon.guestMappingCount, openSessions: sessions?["open"] as? Int ?? -1)
   }
 
@@ -160,7 +160,7 @@ final class Stage: @unchecked Sendable {
 
   /// Whether the daemon's own memory (not the guests') has these bytes anywhere.
   func daemonHolds(_ secret: [UInt8]) throws -> Bool {
-    let maps = try String(contentsOfFile: "/proc/\(daemon.pid)/maps", encoding: .utf8)
+    let maps = DaemonProcess.text("/proc/\(daemon.pid)/maps")
     let file = open("/proc/\(daemon.pid)/mem", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw TestSupportError("no access to the daemon's memory") }
     defer { close(file) }
@@ -168,7 +168,10 @@ final class Stage: @unchecked Sendable {
     for line in maps.split(separator: "\n") where !line.contains("memfd:") {
       let words = line.split(separator: " ", omittingEmptySubsequences: true)
       let ends = words[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
-      guard words[1].hasPrefix("rw"), ends.count == 2 else { continue }
+      // Larger ones are reservations (a sanitizer's, say) that nobody could read to the end.
+      guard words[1].hasPrefix("rw"), ends.count == 2, ends[1] - ends[0] <= 1 << 30 else {
+        continue
+      }
       var position = ends[0]
       while position < ends[1] {
         let wanted = min(chunk.count, Int(ends[1] - position))

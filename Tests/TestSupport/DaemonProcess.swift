@@ -113,9 +113,22 @@ public final class DaemonProcess: Sendable {
   public var standardOutput: String { Self.text(standardOutputPath) }
   public var standardError: String { Self.text(standardErrorPath) }
 
-  private static func text(_ path: String) -> String {
-    (try? Data(contentsOf: URL(fileURLWithPath: path))).map { String(decoding: $0, as: UTF8.self) }
-      ?? ""
+  /// What a file holds; empty where there is none.
+  ///
+  /// Read to its end by hand: Foundation's whole-file reads give nothing for some of the longer
+  /// files of `/proc`, whose size says 0.
+  public static func text(_ path: String) -> String {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return "" }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = read(file, &chunk, chunk.count)
+      guard count > 0 else { break }
+      bytes += chunk[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// Sends a signal to this process alone.
