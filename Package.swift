@@ -97,11 +97,12 @@ let package = Package(
     room("GuestMemory", ["CRingShims", "LinuxSystem"]),
     room("IOUring", ["CUring", "LinuxSystem"]),
 
-    // Floor 3: virtqueues; engines.
+    // Floor 3: virtqueues; what an engine is.
     room("VirtQueue", ["CRingShims", "GuestMemory", "LinuxSystem"]),
-    room("EngineOpenSSL", ["COpenSSL", "CryptoTypes"]),
+    room("EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
 
-    // Floor 4: the device.
+    // Floor 4: engines; the device.
+    room("EngineOpenSSL", ["COpenSSL", "CryptoTypes", "EngineContract", "IOUring"]),
     room(
       "CryptoDevice",
       ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims"]),
@@ -113,8 +114,8 @@ let package = Package(
     room(
       "QueueWorkers",
       [
-        "CryptoDevice", "VirtQueue", "GuestMemory", "IOUring", "CryptoTypes", "Counters",
-        "LinuxSystem", "CRingShims", "CLinuxShims",
+        "CryptoDevice", "VirtQueue", "GuestMemory", "IOUring", "CryptoTypes", "EngineContract",
+        "Counters", "LinuxSystem", "CRingShims", "CLinuxShims",
       ]),
     room(
       "Capabilities", ["CryptoTypes", .product(name: "Yams", package: "Yams")]),
@@ -131,11 +132,16 @@ let package = Package(
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ]),
 
-    // Floor 6: the programs.
+    // Floor 6: the engines of this build, put together.
+    room(
+      "HostEngines",
+      engines + ["EngineContract", "CryptoTypes", "Capabilities"]),
+
+    // Floor 7: the programs.
     .executableTarget(
       name: "VirtioCryptoDaemon",
-      dependencies: engines + [
-        "VhostUserBackend", "QueueWorkers", "Capabilities", "StatsEndpoint", "CryptoDevice",
+      dependencies: [
+        "HostEngines", "EngineContract", "IOUring", "VhostUserBackend", "QueueWorkers", "Capabilities", "StatsEndpoint", "CryptoDevice",
         "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
         "VhostUserProtocol", "VirtioSpec", arguments, logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -144,8 +150,8 @@ let package = Package(
       swiftSettings: ours),
     .executableTarget(
       name: "VhostCryptoTool",
-      dependencies: engines + [
-        "VhostUserFrontend", "Capabilities", "CryptoTypes", "StatsEndpoint",
+      dependencies: [
+        "HostEngines", "EngineContract", "VhostUserFrontend", "Capabilities", "CryptoTypes", "StatsEndpoint",
         "LinuxSystem", "VirtioSpec", "VhostUserProtocol", "CryptoDevice", arguments,
         .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -155,7 +161,9 @@ let package = Package(
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
-    tests(of: "EngineOpenSSL", ["COpenSSL", "CryptoTypes", "TestSupport"]),
+    tests(
+      of: "EngineOpenSSL",
+      ["COpenSSL", "CryptoTypes", "EngineContract", "IOUring", "TestSupport"]),
     tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
     tests(
       of: "VhostUserBackend",
@@ -183,7 +191,9 @@ if hasIPsecMB {
     .target(
       name: "CIPsecMB", path: "CModules/CIPsecMB",
       linkerSettings: [.linkedLibrary("IPSec_MB"), .linkedLibrary("crypto")]),
-    room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes"]),
-    tests(of: "EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineOpenSSL"]),
+    room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineContract", "IOUring"]),
+    tests(
+      of: "EngineIPsecMB",
+      ["CIPsecMB", "CryptoTypes", "EngineContract", "IOUring", "EngineOpenSSL"]),
   ]
 }

@@ -78,6 +78,28 @@ bool curing_signal(curing *ring, int fd, uint64_t user_data) {
   return true;
 }
 
+unsigned curing_prepared(const curing *ring) { return io_uring_sq_ready(&ring->ring); }
+
+bool curing_reserve(curing *ring, unsigned count) {
+  if (io_uring_sq_space_left(&ring->ring) >= count) return true;
+  io_uring_submit(&ring->ring);
+  return io_uring_sq_space_left(&ring->ring) >= count;
+}
+
+void curing_send_then_read(curing *ring, int fd, const void *message, const void *vector, unsigned count,
+                           uint64_t user_data, uint64_t failure_data, bool send_in_thread, bool read_in_thread) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  io_uring_prep_sendmsg(sqe, fd, message, 0);
+  unsigned flags = IOSQE_IO_LINK;
+  if (ring->ring.features & IORING_FEAT_CQE_SKIP) flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_flags(sqe, flags | (send_in_thread ? IOSQE_ASYNC : 0));
+  io_uring_sqe_set_data64(sqe, failure_data);
+  sqe = io_uring_get_sqe(&ring->ring);
+  io_uring_prep_readv(sqe, fd, vector, count, 0);
+  io_uring_sqe_set_flags(sqe, read_in_thread ? IOSQE_ASYNC : 0);
+  io_uring_sqe_set_data64(sqe, user_data);
+}
+
 int curing_submit(curing *ring) { return io_uring_submit(&ring->ring); }
 
 int curing_submit_and_wait(curing *ring) {

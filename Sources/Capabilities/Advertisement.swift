@@ -18,14 +18,24 @@ public struct Advertisement: Sendable {
   public private(set) var omissions: [CryptoAlgorithm: Reason] = [:]
   /// What an operator should know: something asked for is missing, or an engine gives wrong answers.
   public private(set) var warnings: [ConfigurationWarning] = []
+  private let absences: [String: String]
 
-  /// Decides by the engines' self-tests, keyed by the engines' names.
-  ///
-  /// An engine that is missing is not in this build.
+  /// Decides by the engines' self-tests.
+  /// - Parameters:
+  ///   - policies: the operator's wishes.
+  ///   - selfTests: what each engine that has started can do, by its name.
+  ///   - absences: why other engines have not started, by their names.
+  ///   - preferences: how `auto` prefers engines, measured; an algorithm that is missing takes engines in the order of
+  ///     `engines`.
+  ///   - engines: the names of all engines.
+  ///   - fileName: for warnings.
   public init(
     policies: AlgorithmPolicies, selfTests: [String: [CryptoAlgorithm: SelfTestResult]],
-    fileName: String = "(defaults)"
+    absences: [String: String] = [:], preferences: [CryptoAlgorithm: [EngineChoice]] = [:],
+    engines: [String]? = nil, fileName: String = "(defaults)"
   ) {
+    self.absences = absences
+    let engines = engines ?? selfTests.keys.sorted()
     for algorithm in CryptoAlgorithm.allCases {
       let policy = policies.policy(for: algorithm)
       let position = policies.position(of: algorithm) ?? SourcePosition(fileName: fileName)
@@ -36,17 +46,18 @@ public struct Advertisement: Sendable {
         omissions[algorithm] = .switchedOff
         continue
       case .auto:
-        // Nobody asked for the engines that this build lacks, so they are no reason either.
-        wanted = EngineName.automaticOrder.filter { selfTests[$0.rawValue] != nil }
-          .map { EngineChoice(engine: $0) }
+        // Nobody asked for the engines that are not here, so they are no reason either.
+        wanted =
+          preferences[algorithm]
+          ?? engines.filter { selfTests[$0] != nil }.map { EngineChoice(engine: $0) }
       case .engines(let list): wanted = list
       }
-      let usable = wanted.filter { selfTests[$0.engine.rawValue]?[algorithm] == .passed }
+      let usable = wanted.filter { selfTests[$0.engine]?[algorithm] == .passed }
       if !usable.isEmpty {
         offers[algorithm] = usable
         continue
       }
-      let texts = wanted.map { Self.explain($0.engine, algorithm, selfTests) }
+      let texts = wanted.map { explain($0.engine, algorithm, selfTests) }
       omissions[algorithm] = .noEngine(texts)
       if case .engines = policy {
         warnings.append(
@@ -70,15 +81,23 @@ public struct Advertisement: Sendable {
     self.init(policies: policies, selfTests: selfTests, fileName: fileName)
   }
 
-  /// The offered algorithms with the indices of their engines, for a device's tables: best first, each index once.
+  /// The offered algorithms with the routes that their requests take.
+  ///
+  /// Where a size is left to no engine that is usable here, the first one takes it.
   /// - Parameter engineIndices: the wiring's numbers for its engines; engines without one are left out.
   /// - Returns: only algorithms that at least one numbered engine serves.
-  public func engineIndices(_ engineIndices: [String: UInt8]) -> [CryptoAlgorithm: [UInt8]] {
+  public func routes(_ engineIndices: [String: UInt8]) -> [CryptoAlgorithm: EngineRoute] {
     offers.compactMapValues { choices in
-      let indices = choices.compactMap { engineIndices[$0.engine.rawValue] }
-      var seen = Set<UInt8>()
-      let unique = indices.filter { seen.insert($0).inserted }
-      return unique.isEmpty ? nil : unique
+      let route = EngineRoute(
+        choices.compactMap { choice in
+          engineIndices[choice.engine].map {
+            EngineRoute.Stop(
+              engine: $0,
+              byteCounts: UInt32(clamping: choice.minimumByteCount ?? 0)...UInt32(
+                clamping: choice.maximumByteCount ?? UInt64(UInt32.max)))
+          }
+        })
+      return route.isEmpty ? nil : route
     }
   }
 
@@ -97,18 +116,18 @@ public struct Advertisement: Sendable {
     }
   }
 
-  private static func explain(
-    _ engine: EngineName, _ algorithm: CryptoAlgorithm,
+  private func explain(
+    _ engine: String, _ algorithm: CryptoAlgorithm,
     _ selfTests: [String: [CryptoAlgorithm: SelfTestResult]]
   ) -> String {
-    guard let results = selfTests[engine.rawValue] else {
-      return "\(engine.rawValue): not in this build"
+    guard let results = selfTests[engine] else {
+      return "\(engine): \(absences[engine] ?? "not in this build")"
     }
     return switch results[algorithm] {
-    case nil: "\(engine.rawValue): does not have it"
-    case .passed: "\(engine.rawValue): usable"
-    case .unavailable(let text): "\(engine.rawValue): \(text)"
-    case .failed(let text): "\(engine.rawValue): failed its self-test, \(text)"
+    case nil: "\(engine): does not have it"
+    case .passed: "\(engine): usable"
+    case .unavailable(let text): "\(engine): \(text)"
+    case .failed(let text): "\(engine): failed its self-test, \(text)"
     }
   }
 }

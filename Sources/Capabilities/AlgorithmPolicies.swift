@@ -2,7 +2,8 @@ public import CryptoTypes
 
 /// An engine in an algorithm's list, and which requests it is for.
 public struct EngineChoice: Hashable, Sendable {
-  public var engine: EngineName
+  /// The engine's name.
+  public var engine: String
   /// The kernel's driver, such as `cbc-aes-qat`; nil: the kernel's own choice.
   public var driver: String?
   /// The shortest source for this engine in bytes; nil: no limit.
@@ -11,7 +12,7 @@ public struct EngineChoice: Hashable, Sendable {
   public var maximumByteCount: UInt64?
 
   public init(
-    engine: EngineName, driver: String? = nil, minimumByteCount: UInt64? = nil,
+    engine: String, driver: String? = nil, minimumByteCount: UInt64? = nil,
     maximumByteCount: UInt64? = nil
   ) {
     self.engine = engine
@@ -42,6 +43,18 @@ public struct AlgorithmPolicies: Equatable, Sendable {
 
   public func policy(for algorithm: CryptoAlgorithm) -> AlgorithmPolicy {
     policies[algorithm] ?? .auto
+  }
+
+  /// The drivers that the file names, by engine and algorithm.
+  public var drivers: [String: [CryptoAlgorithm: String]] {
+    var drivers: [String: [CryptoAlgorithm: String]] = [:]
+    for (algorithm, policy) in policies {
+      guard case .engines(let choices) = policy else { continue }
+      for choice in choices {
+        if let driver = choice.driver { drivers[choice.engine, default: [:]][algorithm] = driver }
+      }
+    }
+    return drivers
   }
 
   /// Where the file says so; nil if it says nothing of the algorithm.

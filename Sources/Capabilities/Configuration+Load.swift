@@ -1,3 +1,4 @@
+public import CryptoTypes
 import Glibc
 internal import Yams
 
@@ -9,20 +10,26 @@ extension Configuration {
 
   /// Reads a capability file, from a regular file or a pipe.
   ///
-  /// Throws the first mistake, be it in the file's content or in the way to it.
-  public static func load(path: String) throws(ConfigurationError) -> Configuration {
+  /// - Parameters:
+  ///   - path: the file's.
+  ///   - engines: what the file can name.
+  /// - Returns: what the file asks for, on top of the defaults.
+  /// - Throws: the first mistake, be it in the file's content or in the way to it.
+  public static func load(
+    path: String, engines: [EngineDescription]
+  ) throws(ConfigurationError) -> Configuration {
     let bytes = try readFile(path)
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw ConfigurationError(
         position: firstInvalidByte(of: bytes, fileName: path), what: "this is not UTF-8 text",
         remedy: "save the file as UTF-8")
     }
-    return try parse(text: text, fileName: path)
+    return try parse(text: text, fileName: path, engines: engines)
   }
 
   /// Reads the text of a capability file; `fileName` is for messages.
   public static func parse(
-    text: String, fileName: String
+    text: String, fileName: String, engines: [EngineDescription]
   ) throws(ConfigurationError) -> Configuration {
     guard text.utf8.count <= maximumFileByteCount else { throw tooLong(fileName) }
     guard let root = try compose(text, fileName: fileName) else {
@@ -30,7 +37,8 @@ extension Configuration {
         position: SourcePosition(fileName: fileName, line: 1, column: 1),
         what: "the file is empty", remedy: "start with the line \"version: 1\"")
     }
-    return try ConfigurationReader.read(Field(path: "", node: root, fileName: fileName))
+    return try ConfigurationReader.read(
+      Field(path: "", node: root, fileName: fileName), engines: engines)
   }
 
   private static func compose(

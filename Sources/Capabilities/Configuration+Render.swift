@@ -81,7 +81,7 @@ extension Configuration {
       choice.minimumByteCount.map { "min-size: \(ByteSize.text($0))" },
       choice.maximumByteCount.map { "max-size: \(ByteSize.text($0))" },
     ].compactMap { $0 }
-    let name = choice.engine.rawValue
+    let name = choice.engine
     return options.isEmpty ? name : "{ \(name): { \(options.joined(separator: ", ")) } }"
   }
 

@@ -103,22 +103,6 @@ public struct WorkerConfiguration: Equatable, Sendable {
   }
 }
 
-/// The engines that a capability file can name.
-public enum EngineName: String, CaseIterable, Sendable {
-  case openssl
-  case kernel
-  case ipsecMB = "ipsec-mb"
-
-  /// The engines of this build.
-  #if IPSEC_MB
-    public static let builtIn: Set<EngineName> = [.openssl, .ipsecMB]
-  #else
-    public static let builtIn: Set<EngineName> = [.openssl]
-  #endif
-  /// How `auto` prefers engines: by their speed for batches of small requests.
-  static let automaticOrder: [EngineName] = [.ipsecMB, .openssl, .kernel]
-}
-
 /// What engines are told when they start.
 public struct EngineSettings: Equatable, Sendable {
   /// OpenSSL's providers, loaded in this order, all of which must be there; nil: `default`, and `legacy` where the host

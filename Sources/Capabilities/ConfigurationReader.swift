@@ -1,11 +1,17 @@
+import CryptoTypes
 internal import Yams
 
 /// Turns the document's tree into checked values, section by section.
 struct ConfigurationReader {
   private var configuration = Configuration()
+  private let engines: [EngineDescription]
 
-  static func read(_ document: Field) throws(ConfigurationError) -> Configuration {
-    var reader = ConfigurationReader()
+  private init(engines: [EngineDescription]) { self.engines = engines }
+
+  static func read(
+    _ document: Field, engines: [EngineDescription]
+  ) throws(ConfigurationError) -> Configuration {
+    var reader = ConfigurationReader(engines: engines)
     try reader.readDocument(document)
     return reader.configuration
   }
@@ -27,7 +33,7 @@ struct ConfigurationReader {
     if let workers = values["workers"] { try readWorkers(workers) }
     if let engines = values["engines"] { try readEngines(engines) }
     if let algorithms = values["algorithms"] {
-      var reader = PolicyReader()
+      var reader = PolicyReader(engines: engines)
       try reader.read(algorithms)
       configuration.algorithms = reader.policies
       configuration.warnings += reader.warnings
@@ -177,7 +183,7 @@ struct ConfigurationReader {
   // MARK: - Engines
 
   private mutating func readEngines(_ section: Field) throws(ConfigurationError) {
-    let values = try section.values(keys: Schema.engines)
+    let values = try section.values(keys: engines.map(\.name))
     if let openssl = try values["openssl"].map({ (field) throws(ConfigurationError) in
       try field.values(keys: Schema.openssl)
     }) {
@@ -194,7 +200,9 @@ struct ConfigurationReader {
     }), let field = kernel["in-flight"] {
       configuration.engines.kernelInFlightCount = try field.integer(in: 1...4096)
     }
-    if let ipsecMB = values["ipsec-mb"] { _ = try ipsecMB.values(keys: []) }
+    for (name, field) in values where name != "openssl" && name != "kernel" {
+      _ = try field.values(keys: [])
+    }
   }
 
   /// Nil for `auto`.

@@ -6,6 +6,7 @@ struct PolicyReader {
   static let offWords: Set<String> = ["off", "false", "no", "Off", "OFF", "False", "No"]
   private static let onWords: Set<String> = ["auto", "on", "true", "yes", "On", "True", "Yes"]
 
+  let engines: [EngineDescription]
   private(set) var policies = AlgorithmPolicies()
   private(set) var warnings: [ConfigurationWarning] = []
 
@@ -29,17 +30,32 @@ struct PolicyReader {
       "write algorithms and their engines, such as \"\(algorithms[0].name): { engine: [openssl] }\""
     )
     if let entry = entries.first(where: { $0.key == "default" }) {
-      let policy = try readPolicy(entry.value)
+      let policy = try readPolicy(entry.value, for: nil)
       for algorithm in algorithms {
-        policies.set(policy, for: algorithm, at: entry.value.position)
+        policies.set(narrowed(policy, to: algorithm), for: algorithm, at: entry.value.position)
       }
     }
     for entry in entries where entry.key != "default" {
       guard let algorithm = algorithms.first(where: { $0.name == entry.key }) else {
         throw Self.unknownAlgorithm(entry, service: service, known: algorithms.map(\.name))
       }
-      policies.set(try readPolicy(entry.value), for: algorithm, at: entry.value.position)
+      policies.set(
+        try readPolicy(entry.value, for: algorithm), for: algorithm, at: entry.value.position)
     }
+  }
+
+  /// A service's default without the engines that cannot do one of its algorithms; with none left it stays as it is, and
+  /// the algorithm is not offered.
+  private func narrowed(
+    _ policy: AlgorithmPolicy, to algorithm: CryptoAlgorithm
+  ) -> AlgorithmPolicy {
+    guard case .engines(let choices) = policy else { return policy }
+    let able = choices.filter { description(of: $0.engine).algorithms.contains(algorithm) }
+    return .engines(able.isEmpty ? choices : able)
+  }
+
+  private func description(of engine: String) -> EngineDescription {
+    engines.first { $0.name == engine } ?? EngineDescription(name: engine, algorithms: [])
   }
 
   private mutating func readAKCipher(_ field: Field) throws(ConfigurationError) {
@@ -48,7 +64,7 @@ struct PolicyReader {
       guard known.contains(entry.key) else {
         throw Self.unknownAlgorithm(entry, service: "akcipher", known: Array(known.dropFirst()))
       }
-      if try readPolicy(entry.value) != .off {
+      if try readPolicy(entry.value, for: nil) != .off {
         let name = entry.key == "default" ? "it" : entry.key
         warnings.append(
           ConfigurationWarning(
@@ -83,7 +99,10 @@ struct PolicyReader {
     return onWords.contains(word) ? .auto : nil
   }
 
-  private mutating func readPolicy(_ field: Field) throws(ConfigurationError) -> AlgorithmPolicy {
+  /// `algorithm`: nil for a service's default.
+  private mutating func readPolicy(
+    _ field: Field, for algorithm: CryptoAlgorithm?
+  ) throws(ConfigurationError) -> AlgorithmPolicy {
     let example = "write off, auto or { engine: [openssl] }"
     if let word = field.word {
       guard let policy = Self.simplePolicy(word) else { throw field.wrongValue(example) }
@@ -95,67 +114,109 @@ struct PolicyReader {
     }
     if let word = engine.word {
       if word == "auto" { return .auto }
-      return .engines([try readChoice(engine)])
+      return .engines([try readChoice(engine, for: algorithm)])
     }
-    return .engines(try readChoices(engine))
+    return .engines(try readChoices(engine, for: algorithm))
   }
 
-  private mutating func readChoices(_ field: Field) throws(ConfigurationError) -> [EngineChoice] {
+  private mutating func readChoices(
+    _ field: Field, for algorithm: CryptoAlgorithm?
+  ) throws(ConfigurationError) -> [EngineChoice] {
     var choices: [EngineChoice] = []
-    let items = try field.list("write auto or a list of engines, such as [ipsec-mb, openssl]")
-    for item in items {
-      let choice = try readChoice(item)
-      if choices.contains(where: { $0.engine == choice.engine && $0.driver == choice.driver }) {
-        throw item.error(
-          "\(field.path) names \(choice.engine.rawValue) twice", "name each engine once")
+    var items: [Field] = []
+    for item in try field.list("write auto or a list of engines, such as [ipsec-mb, openssl]") {
+      let choice = try readChoice(item, for: algorithm)
+      if choices.contains(where: { $0.engine == choice.engine }) {
+        throw item.error("\(field.path) names \(choice.engine) twice", "name each engine once")
       }
       choices.append(choice)
+      items.append(item)
     }
-    guard (1...4).contains(choices.count) else {
+    guard (1...EngineRoute.capacity).contains(choices.count) else {
       throw field.error(
-        "\(field.path) names \(choices.count == 0 ? "no engine" : "\(choices.count) engines")",
-        choices.isEmpty ? "name one, or write \"off\" for the algorithm" : "name at most 4")
+        "\(field.path) names \(choices.isEmpty ? "no engine" : "\(choices.count) engines")",
+        choices.isEmpty
+          ? "name one, or write \"off\" for the algorithm"
+          : "name at most \(EngineRoute.capacity)")
     }
+    let coverage = SizeCoverage(choices)
+    if let useless = coverage.uselessIndex {
+      throw items[useless].error(
+        "\(choices[useless].engine) gets no request: the engines before it take every size that it is for",
+        "put it first, or bound the others with max-size or min-size")
+    }
+    try refuseGap(coverage, in: field)
     return choices
   }
 
+  private func refuseGap(_ coverage: SizeCoverage, in field: Field) throws(ConfigurationError) {
+    guard let gap = coverage.gap else { return }
+    let sizes =
+      gap.upperBound == UInt64(UInt32.max)
+      ? "more than \(ByteSize.text(gap.lowerBound - 1))"
+      : "\(ByteSize.text(gap.lowerBound)) to \(ByteSize.text(gap.upperBound))"
+    throw field.error(
+      "no engine of \(field.path) takes requests of \(sizes)",
+      "add an engine without min-size and max-size at the end")
+  }
+
   /// `openssl`, or `{ kernel: { driver: …, min-size: …, max-size: … } }`.
-  private mutating func readChoice(_ field: Field) throws(ConfigurationError) -> EngineChoice {
-    if field.word != nil {
-      let engine = try field.choice(of: EngineName.self)
-      warnIfMissing(engine, at: field.position)
-      return EngineChoice(engine: engine)
+  private mutating func readChoice(
+    _ field: Field, for algorithm: CryptoAlgorithm?
+  ) throws(ConfigurationError) -> EngineChoice {
+    let names = engines.map(\.name)
+    let choice: EngineChoice
+    if let word = field.word {
+      guard names.contains(word) else {
+        throw field.wrongValue(
+          Spelling.nearest(to: word, among: names).map { "did you mean \(quoted($0))?" }
+            ?? "write \(oneOf(names))")
+      }
+      choice = EngineChoice(engine: word)
+    } else {
+      let values = try field.values(keys: names, remedy: "write an engine: \(oneOf(names))")
+      guard values.count == 1, let (name, options) = values.first else {
+        throw field.error(
+          "\(field.path) names \(values.count) engines", "write one engine per list item")
+      }
+      choice = try readOptions(options, of: description(of: name), for: algorithm)
     }
-    let values = try field.values(
-      keys: Schema.engines, remedy: "write an engine: \(oneOf(Schema.engines))")
-    guard values.count == 1, let (name, options) = values.first,
-      let engine = EngineName(rawValue: name)
-    else {
-      throw field.error(
-        "\(field.path) names \(values.count) engines", "write one engine per list item")
-    }
-    let choice = try readOptions(options, of: engine)
-    warnIfMissing(engine, at: field.position)
+    try judge(description(of: choice.engine), for: algorithm, at: field)
     return choice
   }
 
-  private mutating func readOptions(
-    _ field: Field, of engine: EngineName
+  /// Whether an engine can be what it is named for at all.
+  private mutating func judge(
+    _ engine: EngineDescription, for algorithm: CryptoAlgorithm?, at field: Field
+  ) throws(ConfigurationError) {
+    if let algorithm, !engine.algorithms.contains(algorithm) {
+      let able = engines.filter { $0.algorithms.contains(algorithm) }.map(\.name)
+      throw field.error("\(engine.name) cannot do \(algorithm.name)", "name \(oneOf(able))")
+    }
+    if let absence = engine.absence {
+      warnings.append(
+        ConfigurationWarning(
+          position: field.position, text: "the engine \(engine.name) is \(absence)"))
+    }
+  }
+
+  private func readOptions(
+    _ field: Field, of engine: EngineDescription, for algorithm: CryptoAlgorithm?
   ) throws(ConfigurationError) -> EngineChoice {
-    var choice = EngineChoice(engine: engine)
+    var choice = EngineChoice(engine: engine.name)
     let values = try field.values(
       keys: Schema.choice, remedy: "write options, such as { min-size: 4096 }")
     if let driver = values["driver"] {
-      guard engine == .kernel else {
-        throw driver.error("\(engine.rawValue) has no drivers", "only kernel takes a driver")
+      guard engine.hasDrivers else {
+        let able = engines.filter(\.hasDrivers).map(\.name)
+        throw driver.error(
+          "\(engine.name) has no drivers", "only \(oneOf(able)) takes a driver")
       }
-      choice.driver = try driver.text("write a driver of /proc/crypto, such as cbc-aes-qat")
-    }
-    if let field = values["min-size"] ?? values["max-size"] {
-      warnings.append(
-        ConfigurationWarning(
-          position: field.position,
-          text: "sizes are not applied yet: one engine serves all requests of a session"))
+      guard algorithm != nil else {
+        throw driver.error(
+          "a driver is for one algorithm", "name it at the algorithm instead of at default")
+      }
+      choice.driver = try readDriver(driver)
     }
     let sizes: ClosedRange<UInt64> = 0...(64 << 20)
     choice.minimumByteCount = try values["min-size"]?.byteCount(in: sizes)
@@ -170,10 +231,13 @@ struct PolicyReader {
     return choice
   }
 
-  private mutating func warnIfMissing(_ engine: EngineName, at position: SourcePosition) {
-    if EngineName.builtIn.contains(engine) { return }
-    warnings.append(
-      ConfigurationWarning(
-        position: position, text: "the engine \(engine.rawValue) is not in this build"))
+  /// The kernel's names of drivers have at most 63 bytes.
+  private func readDriver(_ field: Field) throws(ConfigurationError) -> String {
+    let remedy = "write a driver of /proc/crypto, such as cbc-aes-qat"
+    let driver = try field.text(remedy)
+    guard (1...63).contains(driver.utf8.count),
+      driver.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
+    else { throw field.wrongValue(remedy) }
+    return driver
   }
 }

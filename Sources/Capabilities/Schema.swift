@@ -12,7 +12,6 @@ enum Schema {
   static let deviceEntry = ["name", "socket", "device"]
   static let workers = ["cpus", "poll"]
   static let poll = ["mode", "spin-us"]
-  static let engines = EngineName.allCases.map(\.rawValue)
   static let openssl = ["providers", "property-query"]
   static let kernel = ["in-flight"]
   static let services = ["cipher", "hash", "mac", "aead", "akcipher"]
@@ -25,7 +24,7 @@ enum Schema {
   private static let homes: [(section: String, keys: [String])] = [
     ("the top level", document), ("device", device), ("device.limits", limits),
     ("devices", ["name"]), ("workers", workers), ("workers.poll", poll), ("log", log),
-    ("engines", engines), ("engines.openssl", openssl), ("engines.kernel", kernel),
+    ("engines.openssl", openssl), ("engines.kernel", kernel),
     ("algorithms", services), ("stats", stats),
   ]
 

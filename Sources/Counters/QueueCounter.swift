@@ -61,9 +61,16 @@ public enum QueueCounter: CaseIterable, Sendable {
 public enum QueueGauge: CaseIterable, Sendable {
   /// Requests taken and not answered yet.
   case inFlight
+  /// The most that `inFlight` has been since the queue was started.
+  case inFlightMaximum
 
   /// The gauge's place behind the counters.
   @usableFromInline internal var word: Int {
-    @_noAllocation @_noLocks @inlinable get { 0 }
+    @_noAllocation @_noLocks @inlinable get {
+      switch self {
+      case .inFlight: 0
+      case .inFlightMaximum: 1
+      }
+    }
   }
 }

@@ -1,44 +1,40 @@
 public import CryptoTypes
 
-/// From a number in a request to an algorithm that is offered, and to the engine that serves it.
+/// From a number in a request to an algorithm that is offered, and to the engines that serve it.
 ///
 /// Flat tables, fit for the data path, where stateless requests name their algorithms.
 public struct AlgorithmTable: Sendable {
   /// What stands in a table for "nothing".
   private static let absent: UInt8 = 0xff
-  /// How many engines an algorithm's list holds at most.
-  public static let engineListCapacity = 4
 
   /// Raw value of an algorithm by its number, or `absent`.
   private var ciphers = InlineArray<64, UInt8>(repeating: absent)
   private var hashes = InlineArray<64, UInt8>(repeating: absent)
   private var macs = InlineArray<64, UInt8>(repeating: absent)
   private var aeads = InlineArray<64, UInt8>(repeating: absent)
-  /// Engine indices by an algorithm's raw value: one byte each, the best in the lowest, `absent` above the last.
-  private var cipherEngines = InlineArray<16, UInt32>(repeating: .max)
-  private var hashEngines = InlineArray<16, UInt32>(repeating: .max)
-  private var macEngines = InlineArray<16, UInt32>(repeating: .max)
-  private var aeadEngines = InlineArray<16, UInt32>(repeating: .max)
+  /// Engines by an algorithm's raw value.
+  private var cipherRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
+  private var hashRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
+  private var macRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
+  private var aeadRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
 
-  /// The algorithms that are offered, each with the engines that may serve it, best first; an empty list offers nothing.
-  public init(offered: [CryptoAlgorithm: [UInt8]]) {
-    for (algorithm, engines) in offered where !engines.isEmpty {
+  /// The algorithms that are offered, each with the engines that may serve it; an empty route offers nothing.
+  public init(offered: [CryptoAlgorithm: EngineRoute]) {
+    for (algorithm, route) in offered where !route.isEmpty {
       let number = Int(AlgorithmNumbers.number(of: algorithm))
-      let list = engines.prefix(Self.engineListCapacity).reversed()
-        .reduce(UInt32.max) { $0 << 8 | UInt32($1) }
       switch algorithm {
       case .cipher(let cipher):
         ciphers[number] = cipher.rawValue
-        cipherEngines[Int(cipher.rawValue)] = list
+        cipherRoutes[Int(cipher.rawValue)] = route
       case .hash(let hash):
         hashes[number] = hash.rawValue
-        hashEngines[Int(hash.rawValue)] = list
+        hashRoutes[Int(hash.rawValue)] = route
       case .mac(let mac):
         macs[number] = mac.rawValue
-        macEngines[Int(mac.rawValue)] = list
+        macRoutes[Int(mac.rawValue)] = route
       case .aead(let aead):
         aeads[number] = aead.rawValue
-        aeadEngines[Int(aead.rawValue)] = list
+        aeadRoutes[Int(aead.rawValue)] = route
       }
     }
   }
@@ -67,43 +63,19 @@ public struct AlgorithmTable: Sendable {
 
   // MARK: - Engines
 
-  /// The engine for a session: the first of its algorithm's list; for a chain the first that does both halves.
+  /// The engines for a session: its algorithm's; for a chain those of the cipher's that also do the other half.
   @_noAllocation @_noLocks
-  public func engine(for session: SessionParameters) -> UInt8? {
-    let list: UInt32 =
-      switch session.service {
-      case .cipher: cipherEngines[Int(session.cipher.rawValue)]
-      case .hash: hashEngines[Int(session.hash.rawValue)]
-      case .mac: macEngines[Int(session.mac.rawValue)]
-      case .aead: aeadEngines[Int(session.aead.rawValue)]
-      case .chain: chainEngines(for: session)
-      }
-    let first = UInt8(truncatingIfNeeded: list)
-    return first == Self.absent ? nil : first
-  }
-
-  /// The cipher's list, less the engines that lack the other half.
-  @_noAllocation @_noLocks
-  private func chainEngines(for session: SessionParameters) -> UInt32 {
-    let second =
-      session.hashMode == .authenticated
-      ? macEngines[Int(session.mac.rawValue)] : hashEngines[Int(session.hash.rawValue)]
-    var candidates = cipherEngines[Int(session.cipher.rawValue)]
-    while UInt8(truncatingIfNeeded: candidates) != Self.absent {
-      if contains(second, UInt8(truncatingIfNeeded: candidates)) { return candidates }
-      candidates = candidates >> 8 | 0xff00_0000
+  public func route(for session: SessionParameters) -> EngineRoute {
+    switch session.service {
+    case .cipher: cipherRoutes[Int(session.cipher.rawValue)]
+    case .hash: hashRoutes[Int(session.hash.rawValue)]
+    case .mac: macRoutes[Int(session.mac.rawValue)]
+    case .aead: aeadRoutes[Int(session.aead.rawValue)]
+    case .chain:
+      cipherRoutes[Int(session.cipher.rawValue)].intersection(
+        session.hashMode == .authenticated
+          ? macRoutes[Int(session.mac.rawValue)] : hashRoutes[Int(session.hash.rawValue)])
     }
-    return .max
-  }
-
-  @_noAllocation @_noLocks
-  private func contains(_ list: UInt32, _ engine: UInt8) -> Bool {
-    var rest = list
-    while UInt8(truncatingIfNeeded: rest) != Self.absent {
-      if UInt8(truncatingIfNeeded: rest) == engine { return true }
-      rest = rest >> 8 | 0xff00_0000
-    }
-    return false
   }
 
   // MARK: - Masks of the configuration space

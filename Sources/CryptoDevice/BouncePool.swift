@@ -10,7 +10,7 @@ import VirtQueue
 @safe
 struct BouncePool: ~Copyable {
   /// Requests with scattered payloads that can be in flight at once; further ones wait for the batch to finish.
-  static let bufferCount = 16
+  static let bufferCount = 64
   /// Descriptors in the longest chain, so spans in the longest list.
   static let spanCapacity = SpanList.capacity
 
@@ -18,8 +18,8 @@ struct BouncePool: ~Copyable {
   let outputByteCount: Int
   private let stride: Int
   private let memory: MappedMemory
-  private var freeMask: UInt32 = (1 << bufferCount) - 1
-  private var spanCounts = InlineArray<16, Int32>(repeating: 0)
+  private var freeMask = UInt64.max
+  private var spanCounts = InlineArray<64, Int32>(repeating: 0)
 
   init(inputByteCount: Int, outputByteCount: Int) throws(SystemError) {
     let page = 4096
@@ -43,7 +43,7 @@ struct BouncePool: ~Copyable {
   }
 
   @_noAllocation @_noLocks
-  mutating func release(_ index: Int16) { freeMask |= 1 << UInt32(truncatingIfNeeded: index) }
+  mutating func release(_ index: Int16) { freeMask |= 1 << UInt64(truncatingIfNeeded: index) }
 
   /// `inputByteCount` bytes.
   @_noAllocation @_noLocks

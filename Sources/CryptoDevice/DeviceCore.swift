@@ -90,11 +90,11 @@ public final class DeviceCore {
   /// As many as one round of the largest control queue can destroy before a worker gets to hear of it.
   private static let spareSessionCount = 1024
 
-  private let validate: (UnsafePointer<SessionParameters>) -> CryptoOutcome
+  private let validate: (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
 
-  /// `validate`: tries to expand a new session's keys in the engine that will serve it.
+  /// `validate`: tries to expand a new session's keys in the engines of its route, and takes those out that cannot.
   public init(
-    offer: DeviceOffer, validate: @escaping (UnsafePointer<SessionParameters>) -> CryptoOutcome
+    offer: DeviceOffer, validate: @escaping (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
   ) {
     self.offer = offer
     unsafe self.validate = unsafe validate

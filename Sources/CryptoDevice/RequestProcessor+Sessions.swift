@@ -44,7 +44,8 @@ extension RequestProcessor {
     unsafe slot.pointee.operation.sessionIndex = UInt32(truncatingIfNeeded: identifier)
     unsafe slot.pointee.operation.sessionGeneration = UInt32(truncatingIfNeeded: identifier >> 32)
     unsafe slot.pointee.row = block.pointee.row
-    unsafe slot.pointee.engine = block.pointee.parameters.engineIndex
+    // Where a refused request counts; one that is ready gets the engine for its length.
+    unsafe slot.pointee.operation.engineIndex = block.pointee.parameters.route.engine(at: 0)
     unsafe slot.pointee.hasRow = true
     return .ok
   }
@@ -82,7 +83,7 @@ extension RequestProcessor {
     unsafe slot.pointee.operation.session = UnsafePointer(SlotTable.transientParameters(of: slot))
     unsafe slot.pointee.operation.sessionIndex = CryptoOperation.transientSession
     unsafe slot.pointee.row = StatisticsRow(slot.pointee.transient).index
-    unsafe slot.pointee.engine = slot.pointee.transient.engineIndex
+    unsafe slot.pointee.operation.engineIndex = slot.pointee.transient.route.engine(at: 0)
     unsafe slot.pointee.hasRow = true
     return .ok
   }

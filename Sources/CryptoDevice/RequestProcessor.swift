@@ -86,7 +86,12 @@ public struct RequestProcessor: ~Copyable {
     }
     unsafe slot.pointee.statusByte = statusByte
     if status == .ok {
-      if chain.writableByteCount > written { return .ready }
+      if chain.writableByteCount > written {
+        // SAFETY: the session is alive while the request is.
+        unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session.pointee.route
+          .engine(forByteCount: slot.pointee.operation.sourceByteCount)
+        return .ready
+      }
       // Destination and status would share a byte.
       unsafe refuse(slot, .err)
     } else {

@@ -22,8 +22,6 @@ public struct RequestSlot {
   public var hasRow = false
   /// The virtio-crypto status that was given.
   public var status: UInt8 = 0
-  /// Engine that serves it, for the statistics.
-  public var engine: UInt8 = 0
   /// The half of the worker's grace period that it was submitted in.
   public var epoch: UInt8 = 0
   /// Index of its bounce buffer, or -1.

@@ -41,8 +41,8 @@ public struct SessionRequest: Hashable, Sendable {
     default: throw .unsupported
     }
     session.resultByteCount = resultByteCount
-    guard let engine = table.engine(for: session) else { throw .unsupported }
-    session.engineIndex = engine
+    session.route = table.route(for: session)
+    guard !session.route.isEmpty else { throw .unsupported }
     return session
   }
 

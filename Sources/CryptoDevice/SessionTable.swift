@@ -95,16 +95,20 @@ public final class SessionTable {
 
   /// Makes a session, copying the keys; nil when no slot is free.
   ///
-  /// `check` sees the final block before anybody else does, and says whether the keys can be used.
+  /// `check` sees the final block before anybody else does, says whether the keys can be used, and may take engines out
+  /// of its route.
   public func create(
     _ template: SessionParameters, cipherKey: UnsafeRawBufferPointer,
-    authKey: UnsafeRawBufferPointer, check: (UnsafePointer<SessionParameters>) -> CryptoOutcome
+    authKey: UnsafeRawBufferPointer,
+    check: (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
   ) -> Result<UInt64, SessionError> {
     reclaim()
     guard let index = takeIndex() else { return .failure(.tableFull) }
     let block = unsafe makeBlock(template, cipherKey: cipherKey, authKey: authKey)
     // SAFETY: the block was made just now and is not shared yet.
-    let outcome = unsafe withUnsafePointer(to: &block.pointee.parameters) { unsafe check($0) }
+    let outcome = unsafe withUnsafeMutablePointer(to: &block.pointee.parameters) {
+      unsafe check($0)
+    }
     guard outcome == .ok else {
       unsafe Self.wipe(block)
       free.append(index)

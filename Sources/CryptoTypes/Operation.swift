@@ -7,7 +7,7 @@ public enum CryptoOutcome: UInt8, Sendable {
   case failed
   /// An AEAD tag did not verify; the destination holds no plaintext.
   case tagMismatch
-  /// The engine cannot do this, though the session asked for it.
+  /// The engine cannot do this, though the session asked for it; another engine may.
   case unsupported
 }
 
@@ -33,6 +33,8 @@ public struct CryptoOperation {
   public var sessionIndex: UInt32 = CryptoOperation.transientSession
   /// Distinguishes successive sessions of one index.
   public var sessionGeneration: UInt32 = 0
+  /// The engine that it is given to, of the session's route.
+  public var engineIndex: UInt8 = 0
   public var outcome: CryptoOutcome = .ok
   public var disposition: CryptoDisposition = .done
   public var ivByteCount: UInt8 = 0

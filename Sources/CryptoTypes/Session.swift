@@ -41,8 +41,8 @@ public struct SessionParameters {
   public var direction: CryptoDirection = .encrypt
   public var hashMode: ChainHashMode = .plain
   public var order: ChainOrder = .hashThenCipher
-  /// The engine that serves the session: an index that the wiring gives its engines; engines ignore it.
-  public var engineIndex: UInt8 = 0
+  /// The engines that may serve the session; engines themselves ignore it.
+  public var route = EngineRoute()
   /// Length of hash, MAC or tag in bytes that the session was created for.
   public var resultByteCount: UInt32 = 0
   /// The cipher's or AEAD's key; may be nil when the count is 0.

@@ -1,12 +1,14 @@
 import CIPsecMB
 public import CryptoTypes
+public import EngineContract
+public import IOUring
 
 /// One worker's share of the engine: a manager that collects jobs, another for work that is finished at once, and keys.
 ///
 /// Operations may come back `submitted`; `flush` finishes them. Used by one thread at a time. Wipes all keys when it
 /// goes, at which time nothing may be in flight.
 @safe
-public struct IPsecMBLane: ~Copyable, CryptoLane {
+public struct IPsecMBLane: ~Copyable, EngineLane {
   /// The most bytes that one operation may process.
   static var maximumByteCount: UInt32 { @_noAllocation @_noLocks get { 1 << 30 } }
   /// Jobs in flight or completed and not collected: twice what a manager holds.
@@ -34,7 +36,9 @@ public struct IPsecMBLane: ~Copyable, CryptoLane {
   /// Entries of this index and above have never been used.
   private var unusedFrom: Int
 
-  init(sessionCapacity: Int) throws(EngineError) {
+  /// - Throws: `EngineError` if there is no memory for it, or for an impossible number of sessions.
+  public init(engine: IPsecMBEngine, environment: LaneEnvironment) throws(EngineError) {
+    let sessionCapacity = environment.sessionCapacity
     guard (0...Int(Int32.max)).contains(sessionCapacity) else {
       throw EngineError("ipsec-mb: a lane cannot hold \(sessionCapacity) sessions")
     }
@@ -97,6 +101,10 @@ public struct IPsecMBLane: ~Copyable, CryptoLane {
     // SAFETY: a job that comes back is valid until the next call that takes one.
     while let job = unsafe cipsecmb_flush(manager) { unsafe settle(job) }
   }
+
+  /// Does nothing: no completion is this engine's.
+  @_noAllocation @_noLocks
+  public mutating func take(_ completion: Completion) {}
 
   /// An operation that was `submitted` and is finished now, with its `outcome`; nil if there is none.
   @_noAllocation @_noLocks

@@ -10,11 +10,17 @@
 
 import COpenSSL
 public import CryptoTypes
+public import EngineContract
 
 /// libcrypto with a library context of its own, in which the named providers are loaded and all algorithms are fetched.
 @safe public final class OpenSSLEngine: CryptoEngine {
-  /// Always `openssl`.
-  public let name = "openssl"
+  public static let description = EngineDescription(
+    name: "openssl",
+    algorithms: Set(CryptoAlgorithm.allCases).subtracting([
+      // libcrypto has neither the ciphers of mobile networks nor Twofish.
+      .cipher(.kasumiF8), .cipher(.snow3gUEA2), .cipher(.zucEEA3), .mac(.kasumiF9),
+      .mac(.cbcmacKasumiF9), .mac(.snow3gUIA2), .mac(.zucEIA3), .mac(.gmacTwofish),
+    ]))
 
   /// What libcrypto calls itself, such as `OpenSSL 3.0.15 3 Sep 2024`.
   public let version: String
@@ -38,12 +44,17 @@ public import CryptoTypes
   ///     for `default`, and `legacy` where this host has it.
   ///   - propertyQuery: which implementations to prefer or demand, such as `?provider=qatprovider`.
   /// - Throws: `EngineError` if a provider that is named cannot be loaded.
-  public convenience init(
+  convenience init(
     providers names: [String]? = nil, propertyQuery: String? = nil
   ) throws(EngineError) {
     try self.init(
       required: names ?? ["default"], optional: names == nil ? [Self.legacyProvider] : [],
       propertyQuery: propertyQuery)
+  }
+
+  /// Loads the providers that an operator wants, or the usual ones, and fetches algorithms.
+  public convenience init(_ options: EngineOptions) throws(EngineError) {
+    try self.init(providers: options.providers, propertyQuery: options.propertyQuery)
   }
 
   /// Where libcrypto keeps RC4 and DES; some hosts install it separately.
@@ -70,7 +81,7 @@ public import CryptoTypes
         for index in unsafe loaded.indices { unsafe _ = OSSL_PROVIDER_unload(loaded[index]) }
         unsafe OSSL_LIB_CTX_free(library)
         copenssl_clear_errors()
-        throw EngineError("openssl: loading the provider '\(name)' failed")
+        throw EngineError("openssl: loading the provider '\(name)' failed", isMistake: true)
       }
       unsafe loaded.append(provider)
       names.append(name)
@@ -87,18 +98,14 @@ public import CryptoTypes
     unsafe OSSL_LIB_CTX_free(algorithms.library)
   }
 
-  /// A lane for one worker.
-  ///
-  /// - Parameter sessionCapacity: keys are kept for sessions of lower index; operations of others are served like
-  ///   stateless ones. Costs address space only until a session is used.
-  /// - Returns: the lane, for one thread at a time; it keeps the engine alive.
-  /// - Throws: `EngineError` if there is no memory for it.
-  public func makeLane(sessionCapacity: Int) throws(EngineError) -> OpenSSLLane {
-    try OpenSSLLane(engine: self, sessionCapacity: sessionCapacity)
-  }
-
   /// Runs known answers of every algorithm through a lane: both directions, every key size.
-  public func selfTest() -> [CryptoAlgorithm: SelfTestResult] {
-    SelfTest(engine: self).run()
+  public func selfTest() -> [CryptoAlgorithm: SelfTestResult] { knownAnswerTest.run() }
+
+  var knownAnswerTest: SelfTest<OpenSSLLane> {
+    SelfTest(engine: self) { [providerNames] algorithm in
+      let isMissing = !providerNames.contains(Self.legacyProvider)
+      return algorithm.isLegacy && isMissing
+        ? "needs the legacy provider" : "the loaded providers do not offer it"
+    }
   }
 }

@@ -1,11 +1,13 @@
 import COpenSSL
 public import CryptoTypes
+public import EngineContract
+public import IOUring
 
 /// One worker's share of the engine: keyed contexts per session, reused contexts for stateless requests, scratch.
 ///
 /// Every operation is `done` when `submit` returns. Used by one thread at a time. Wipes and frees all keys when it goes.
 @safe
-public struct OpenSSLLane: ~Copyable, CryptoLane {
+public struct OpenSSLLane: ~Copyable, EngineLane {
   /// The most bytes that one operation may process: libcrypto counts in `int`.
   static var maximumByteCount: UInt32 { @_noAllocation @_noLocks get { 1 << 30 } }
 
@@ -44,7 +46,9 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
   /// One retain, which keeps `algorithms` alive.
   private let engine: Unmanaged<OpenSSLEngine>
 
-  init(engine: OpenSSLEngine, sessionCapacity: Int) throws(EngineError) {
+  /// - Throws: `EngineError` if there is no memory for it, or for an impossible number of sessions.
+  public init(engine: OpenSSLEngine, environment: LaneEnvironment) throws(EngineError) {
+    let sessionCapacity = environment.sessionCapacity
     guard (0...Int(Int32.max)).contains(sessionCapacity) else {
       throw EngineError("openssl: a lane cannot hold \(sessionCapacity) sessions")
     }
@@ -110,6 +114,10 @@ public struct OpenSSLLane: ~Copyable, CryptoLane {
   /// Does nothing: no operation waits.
   @_noAllocation @_noLocks
   public mutating func flush() {}
+
+  /// Does nothing: no completion is this engine's.
+  @_noAllocation @_noLocks
+  public mutating func take(_ completion: Completion) {}
 
   /// Always nil: no operation is in flight.
   @_noAllocation @_noLocks

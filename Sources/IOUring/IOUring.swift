@@ -61,6 +61,14 @@ public struct IOUring: ~Copyable {
   @_noAllocation @_noLocks
   public static func signalNow(fd: Int32) { curing_signal_now(fd) }
 
+  /// What engines' lanes prepare operations with; valid while the ring lives.
+  public var submissions: SubmissionRing { unsafe SubmissionRing(ring) }
+
+  /// Whether operations are prepared and not submitted.
+  public var hasPrepared: Bool {
+    @_noAllocation @_noLocks get { unsafe curing_prepared(ring) > 0 }
+  }
+
   /// Submits what is prepared, without waiting; how much, or -errno.
   @_noAllocation @_noLocks
   @discardableResult

@@ -12,6 +12,9 @@ public struct UserData: Hashable, Sendable {
     rawValue = UInt64(kind) << 56 | UInt64(index)
   }
 
+  /// Kinds from here on are those of engines' lanes, lower ones the worker's own.
+  public static var firstLaneKind: UInt8 { @_noAllocation @_noLocks @inlinable get { 0x80 } }
+
   public var kind: UInt8 {
     @_noAllocation @_noLocks @inlinable get { UInt8(truncatingIfNeeded: rawValue >> 56) }
   }

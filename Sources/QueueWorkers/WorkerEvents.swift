@@ -1,6 +1,6 @@
 import CRingShims
 public import Counters
-import IOUring
+public import IOUring
 public import LinuxSystem
 
 /// A worker's io_uring and the eventfds around it: kicks in, calls out, wake-ups from the control side.
@@ -25,7 +25,6 @@ public struct WorkerEvents: ~Copyable {
   private let callIsNonBlocking: Bool
   private let attention: Int32
   private let stop: UnsafePointer<UInt64>
-  private var needsSubmit = false
   private var kickIsArmed = false
   /// The kick cannot be polled: it is no eventfd, and would only keep the worker awake.
   private var kickIsDead = false
@@ -39,7 +38,7 @@ public struct WorkerEvents: ~Copyable {
   public init(
     kick: Int32, call: Int32, wake: Int32, attention: Int32, stop: UnsafePointer<UInt64>
   ) throws(SystemError) {
-    let ring = try IOUring(entries: 64)
+    let ring = try IOUring(entries: 256)
     self.ring = ring
     self.kick = kick
     self.call = call
@@ -48,6 +47,9 @@ public struct WorkerEvents: ~Copyable {
     self.wake = wake
     unsafe self.stop = stop
   }
+
+  /// What the engines' lanes prepare their operations with; valid while the value lives.
+  public var submissions: SubmissionRing { ring.submissions }
 
   public var stopRequested: Bool {
     @_noAllocation @_noLocks get { unsafe cring_load64_acquire(stop) != 0 }
@@ -72,32 +74,33 @@ public struct WorkerEvents: ~Copyable {
       ring.submit()
       _ = ring.signal(fd: descriptor, userData: userData)
     }
-    needsSubmit = true
   }
 
-  /// Submits what is queued, without waiting, and takes in what has completed.
+  /// Submits what is queued and what lanes have prepared, without waiting.
   @_noAllocation @_noLocks
-  public mutating func flush(_ counters: CounterBlock) {
-    guard needsSubmit else { return }
+  public mutating func flush() {
     // What the kernel has no room for now is submitted next time.
-    needsSubmit = ring.submit() < 0
-    reap(counters)
+    if ring.hasPrepared { ring.submit() }
   }
 
-  /// Submits what is queued and sleeps until a kick, a wake-up or another completion.
+  /// Submits, and sleeps until a kick, a wake-up or another completion.
   @_noAllocation @_noLocks
-  public mutating func wait(_ counters: CounterBlock) {
+  public mutating func wait() {
     arm()
-    needsSubmit = false
     ring.submitAndWait()
-    reap(counters)
   }
 
-  /// Takes in completions that are there already.
+  /// Submits, and sleeps until something that is in flight completes.
   @_noAllocation @_noLocks
-  public mutating func reap(_ counters: CounterBlock) {
+  public mutating func waitForCompletion() { ring.submitAndWait() }
+
+  /// Takes in completions that are there already; the next one that is a lane's, nil when there is none.
+  @_noAllocation @_noLocks
+  public mutating func nextLaneCompletion(_ counters: CounterBlock) -> Completion? {
     while let completion = ring.nextCompletion() {
-      switch completion.userData.kind {
+      let kind = completion.userData.kind
+      if kind >= UserData.firstLaneKind { return completion }
+      switch kind {
       case Kind.kick:
         counters.add(.kicks, 1)
         if !completion.hasMore { kickIsArmed = false }
@@ -107,6 +110,7 @@ public struct WorkerEvents: ~Copyable {
       default: break
       }
     }
+    return nil
   }
 
   @_noAllocation @_noLocks

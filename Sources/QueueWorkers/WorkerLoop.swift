@@ -3,6 +3,7 @@ public import CRingShims
 public import Counters
 public import CryptoDevice
 public import CryptoTypes
+public import EngineContract
 public import GuestMemory
 import IOUring
 public import VirtQueue
@@ -29,6 +30,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   // Operations in flight in a lane, by the half of the grace period that they were submitted in: a retired session's
   // keys go when all operations that could have seen it are back.
   @usableFromInline var inFlightByEpoch: (Int, Int) = (0, 0)
+  @usableFromInline var mostInFlight: UInt64 = 0
   @usableFromInline var epoch: UInt8 = 0
   @usableFromInline var isRetiring = false
   @usableFromInline var retireLimit: UInt64 = 0
@@ -83,14 +85,15 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
         lastWork = clinux_ticks()
         isSpinning = false
         // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
-        if try !comesToRest() { events.flush(counters) }
+        if try !comesToRest() { events.flush() }
+        reap()
         continue
       }
       if shouldSpin(since: lastWork) {
-        events.flush(counters)
+        events.flush()
         if !isSpinning { counters.add(.spins, 1) }
         isSpinning = true
-        events.reap(counters)
+        reap()
         cring_pause()
         continue
       }
@@ -121,13 +124,21 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   @inlinable
   mutating func sleep() throws(QueueError) {
     if try queue.armKicks() {
-      events.flush(counters)
+      events.flush()
       queue.suppressKicks()
+      reap()
       return
     }
     counters.add(.sleeps, 1)
-    events.wait(counters)
+    events.wait()
     queue.suppressKicks()
+    reap()
+  }
+
+  /// Takes in the io_uring's completions, and gives the lanes theirs.
+  @inlinable
+  mutating func reap() {
+    while let completion = events.nextLaneCompletion(counters) { lane.take(completion) }
   }
 
   /// Takes a batch, runs it and publishes what is done; false if there was nothing to do.
@@ -216,7 +227,12 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   @inlinable
   mutating func adjustInFlight(_ epoch: UInt8, by amount: Int) {
     if epoch == 0 { inFlightByEpoch.0 &+= amount } else { inFlightByEpoch.1 &+= amount }
-    counters.setGauge(.inFlight, UInt64(inFlightByEpoch.0 &+ inFlightByEpoch.1))
+    let count = UInt64(inFlightByEpoch.0 &+ inFlightByEpoch.1)
+    counters.setGauge(.inFlight, count)
+    if count > mostInFlight {
+      mostInFlight = count
+      counters.setGauge(.inFlightMaximum, count)
+    }
   }
 
   @inlinable
@@ -227,7 +243,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
     counters.add(.requests, 1)
     counters.add(.bytes, UInt64(byteCount))
     counters.record(
-      row: unsafe slot.pointee.row, engine: unsafe slot.pointee.engine,
+      row: unsafe slot.pointee.row, engine: unsafe slot.pointee.operation.engineIndex,
       byteCount: UInt64(byteCount), statusCode: unsafe slot.pointee.status,
       ticks: clinux_ticks() &- (unsafe slot.pointee.startTicks))
     queue.complete(head: unsafe slot.pointee.head, writtenByteCount: written)
@@ -256,7 +272,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       counters.add(.requestsWithoutStatus, 1)
     } else if unsafe slot.pointee.hasRow {
       unsafe counters.record(
-        row: slot.pointee.row, engine: slot.pointee.engine, byteCount: 0,
+        row: slot.pointee.row, engine: slot.pointee.operation.engineIndex, byteCount: 0,
         statusCode: slot.pointee.status, ticks: clinux_ticks() &- slot.pointee.startTicks)
     } else {
       counters.add(.requestsRefused, 1)
@@ -268,10 +284,13 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   mutating func finishInFlight() {
     while lane.inFlightCount > 0 {
       lane.flush()
-      if !collect() { cring_pause() }
+      if !collect() {
+        events.waitForCompletion()
+        reap()
+      }
     }
     publish()
-    events.flush(counters)
+    events.flush()
   }
 
   /// Lets go of sessions that were destroyed, once no operation that could have seen them is in flight.

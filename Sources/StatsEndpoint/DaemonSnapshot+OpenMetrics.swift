@@ -51,6 +51,10 @@ extension DaemonSnapshot {
     let gauges: [(String, String, (QueueStatistics) -> UInt64)] = [
       ("running", "Whether a worker serves the queue.", { $0.running ? 1 : 0 }),
       ("in_flight", "Requests taken and not answered yet.", \.inFlight),
+      (
+        "in_flight_max", "The most requests that were taken and not answered, since the start.",
+        \.inFlightMaximum
+      ),
     ]
     for (name, help, value) in gauges {
       writer.family("vhost_crypto_queue_\(name)", .gauge, help: help)

@@ -81,6 +81,8 @@ public struct QueueStatistics: Codable, Equatable, Sendable {
   public var requests: UInt64
   public var bytes: UInt64
   public var inFlight: UInt64
+  /// The most that `inFlight` has been since the queue was started.
+  public var inFlightMaximum: UInt64
   public var batches: UInt64
   /// How many batches had so many requests; 64 stands for more, too.
   ///

@@ -60,6 +60,7 @@ extension QueueStatistics {
     requests = counters[.requests]
     bytes = counters[.bytes]
     inFlight = counters[.inFlight]
+    inFlightMaximum = counters[.inFlightMaximum]
     batches = counters[.batches]
     batchSizes = [:]
     for (index, count) in counters.batchSizes.enumerated() where count > 0 {

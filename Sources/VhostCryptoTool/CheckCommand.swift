@@ -2,12 +2,9 @@ import ArgumentParser
 import Capabilities
 import CryptoDevice
 import CryptoTypes
-import EngineOpenSSL
+import EngineContract
 import Foundation
-
-#if IPSEC_MB
-  import EngineIPsecMB
-#endif
+import HostEngines
 
 /// `vhost-crypto check`: judges a capability file on this host.
 struct Check: ParsableCommand {
@@ -36,34 +33,30 @@ struct Check: ParsableCommand {
       print(configuration.renderYAML(), terminator: "")
       return
     }
-    var engines: [any CryptoEngine] = []
-    do {
-      engines.append(
-        try OpenSSLEngine(
-          providers: configuration.engines.opensslProviders,
-          propertyQuery: configuration.engines.opensslPropertyQuery))
+    let engines: HostEngines
+    do throws(EngineError) {
+      engines = try HostEngines(configuration)
     } catch {
       throw Exit.failing(Exit.configuration, "\(file ?? "(defaults)"): \(error)")
     }
-    #if IPSEC_MB
-      // As the daemon does: a processor that the library does not run on has one engine less.
-      if let ipsecMB = try? IPsecMBEngine() { engines.append(ipsecMB) }
-    #endif
-    let advertisement = Advertisement(
-      policies: configuration.algorithms,
-      selfTests: Dictionary(uniqueKeysWithValues: engines.map { ($0.name, $0.selfTest()) }),
+    let cache = CalibrationCache.usual
+    let advertisement = engines.advertisement(
+      configuration, calibration: engines.calibrate(configuration, cache: cache).calibration,
       fileName: file ?? "(defaults)")
     for warning in configuration.warnings + advertisement.warnings { print(warning) }
     print("\(file ?? "(defaults)"): no mistakes")
-    for engine in engines { print("engine \(engine.name): \(engine.version)") }
+    for engine in engines.versions { print("engine \(engine.name): \(engine.version)") }
+    for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
+      print("engine \(name): not used, \(reason)")
+    }
     printDevices(configuration)
-    printAlgorithms(advertisement, engines.map(\.name))
+    printAlgorithms(advertisement)
   }
 
   private func load() throws -> Configuration {
     guard let file else { return Configuration() }
     do {
-      return try Configuration.load(path: file)
+      return try Configuration.load(path: file, engines: HostEngines.descriptions)
     } catch {
       // The line begins with the file's name, as editors like it.
       FileHandle.standardError.write(Data("\(error)\n".utf8))
@@ -85,10 +78,8 @@ struct Check: ParsableCommand {
       + "max_size \(settings.maximumRequestByteCount), sessions \(settings.maximumSessionCount)"
   }
 
-  private func printAlgorithms(_ advertisement: Advertisement, _ engines: [String]) {
-    let indices = Dictionary(
-      uniqueKeysWithValues: engines.enumerated().map { ($1, UInt8(truncatingIfNeeded: $0)) })
-    let table = AlgorithmTable(offered: advertisement.engineIndices(indices))
+  private func printAlgorithms(_ advertisement: Advertisement) {
+    let table = AlgorithmTable(offered: HostEngines.routes(advertisement))
     let masks: [(CryptoService, String, UInt64)] = [
       (.cipher, "cipher_algo", table.cipherMask), (.hash, "hash_algo", UInt64(table.hashMask)),
       (.mac, "mac_algo", table.macMask), (.aead, "aead_algo", UInt64(table.aeadMask)),
@@ -104,7 +95,7 @@ struct Check: ParsableCommand {
   private func status(of algorithm: CryptoAlgorithm, _ advertisement: Advertisement) -> String {
     let name = algorithm.name.padding(toLength: 18, withPad: " ", startingAt: 0)
     if let choices = advertisement.offers[algorithm] {
-      return name + choices.map(\.engine.rawValue).joined(separator: ", ")
+      return name + choices.map(\.engine).joined(separator: ", ")
     }
     return switch advertisement.omissions[algorithm] {
     case .noEngine(let reasons): name + "not offered: " + reasons.joined(separator: "; ")

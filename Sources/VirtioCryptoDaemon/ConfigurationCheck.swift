@@ -2,15 +2,19 @@ import ArgumentParser
 import Capabilities
 import CryptoDevice
 import CryptoTypes
+import EngineContract
 import Glibc
+import HostEngines
 
 /// `--check-config`: whether the file is good, and what it would advertise on this host.
 struct ConfigurationCheck {
   private let effective: Configuration
   private let fileName: String
+  private let cache: CalibrationCache
 
-  init(_ effective: Configuration, fileName: String?) {
+  init(_ effective: Configuration, fileName: String?, cache: CalibrationCache) {
     self.effective = effective
+    self.cache = cache
     self.fileName = fileName ?? "(defaults)"
   }
 
@@ -18,14 +22,16 @@ struct ConfigurationCheck {
     for warning in effective.warnings { complain("\(warning)") }
     let engines: HostEngines
     do throws(EngineError) {
-      engines = try HostEngines(effective.engines)
+      engines = try HostEngines(effective)
     } catch {
       complain("\(error)")
       throw ExitCode(EX_UNAVAILABLE)
     }
-    let advertisement = engines.advertisement(effective, fileName: fileName)
+    let advertisement = engines.advertisement(
+      effective, calibration: engines.calibrate(effective, cache: cache).calibration,
+      fileName: fileName)
     for warning in advertisement.warnings { complain("\(warning)") }
-    let table = AlgorithmTable(offered: advertisement.engineIndices(EngineIndex.byName))
+    let table = AlgorithmTable(offered: HostEngines.routes(advertisement))
     print("\(fileName): ok")
     print("cipher_algo \(hex(table.cipherMask))")
     print("hash_algo   \(hex(UInt64(table.hashMask)))")
@@ -33,7 +39,7 @@ struct ConfigurationCheck {
     print("aead_algo   \(hex(UInt64(table.aeadMask)))")
     for algorithm in CryptoAlgorithm.allCases {
       guard let offers = advertisement.offers[algorithm] else { continue }
-      let engines = offers.map(\.engine.rawValue).joined(separator: ", ")
+      let engines = offers.map(\.engine).joined(separator: ", ")
       print("  \(algorithm.service) \(algorithm.name): \(engines)")
     }
   }

@@ -1,7 +1,9 @@
 import Capabilities
 import CryptoDevice
 import CryptoTypes
+import EngineContract
 import Glibc
+import HostEngines
 import LinuxSystem
 import Logging
 import ServiceLifecycle
@@ -17,11 +19,18 @@ struct Daemon {
   private let effective: Configuration
   private let endpoints: [DaemonEndpoint]
   private let offersConfig: Bool
+  private let cache: CalibrationCache
+  private let recalibrates: Bool
 
-  init(_ effective: Configuration, endpoints: [DaemonEndpoint], offersConfig: Bool) {
+  init(
+    _ effective: Configuration, endpoints: [DaemonEndpoint], offersConfig: Bool,
+    cache: CalibrationCache, recalibrates: Bool
+  ) {
     self.effective = effective
     self.endpoints = endpoints
     self.offersConfig = offersConfig
+    self.cache = cache
+    self.recalibrates = recalibrates
   }
 
   /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
@@ -50,11 +59,15 @@ struct Daemon {
   private func build(_ logger: Logger) throws -> Parts {
     let engines: HostEngines
     do throws(EngineError) {
-      engines = try HostEngines(effective.engines)
+      engines = try HostEngines(effective)
     } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
-    let advertisement = engines.advertisement(effective, fileName: "(capability file)")
+    for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
+      logger.notice("engine is not used", metadata: ["name": "\(name)", "reason": "\(reason)"])
+    }
+    let advertisement = engines.advertisement(
+      effective, calibration: calibrate(engines, logger), fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }
-    let table = AlgorithmTable(offered: advertisement.engineIndices(EngineIndex.byName))
+    let table = AlgorithmTable(offered: HostEngines.routes(advertisement))
     // What the clock is worth is measured now, not when the first worker wants to know.
     _ = TickClock.nanosecondsPerTick
 
@@ -78,6 +91,21 @@ struct Daemon {
       devices.append(device)
     }
     return Parts(devices: devices, servers: servers, engines: engines)
+  }
+
+  private func calibrate(_ engines: HostEngines, _ logger: Logger) -> Calibration {
+    let report = engines.calibrate(effective, cache: cache, force: recalibrates)
+    if let duration = report.duration {
+      logger.info(
+        "engines measured",
+        metadata: [
+          "milliseconds": "\(duration / .milliseconds(1))", "cache": "\(cache.path ?? "none")",
+        ])
+    }
+    if let complaint = report.complaint {
+      logger.notice("speeds are not kept", metadata: ["reason": "\(complaint)"])
+    }
+    return report.calibration
   }
 
   /// The inherited socket has no place in the configuration: its device is the defaults'.

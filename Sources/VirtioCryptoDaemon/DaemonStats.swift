@@ -1,3 +1,4 @@
+import HostEngines
 import StatsEndpoint
 
 /// The daemon's snapshot for the statistics endpoint.
@@ -15,10 +16,9 @@ final class DaemonStats: StatsSource, Sendable {
 
   func snapshot() -> DaemonSnapshot {
     let uptime = start.duration(to: clock.now).components
-    let names = EngineIndex.allCases.map(\.name)
     return DaemonSnapshot(
       version: VhostUserCrypto.version,
       uptimeSeconds: Double(uptime.seconds) + Double(uptime.attoseconds) / 1e18,
-      engines: engines, devices: devices.map { $0.measure(engineNames: names) })
+      engines: engines, devices: devices.map { $0.measure(engineNames: HostEngines.names) })
   }
 }

@@ -1,6 +1,9 @@
 import Counters
 import CryptoDevice
 import CryptoTypes
+import EngineContract
+import HostEngines
+import IOUring
 import GuestMemory
 import LinuxSystem
 import QueueWorkers
@@ -63,10 +66,13 @@ final class DataWorkerSetup: @unchecked Sendable {
     let events = unsafe try WorkerEvents(
       kick: queue.kickRawValue, call: queue.callRawValue,
       wake: shared.wakeDescriptor.rawValue, attention: attention, stop: shared.stopPointer)
-    let lane = try engines.makeLane(sessionCapacity: sessions.slotCount)
+    let slotCount = min(Int(queue.size), 1024)
+    let lane = try engines.makeLane(
+      LaneEnvironment(
+        sessionCapacity: sessions.slotCount, operationCapacity: slotCount,
+        maximumByteCount: Int(layout.maximumRequestByteCount), ring: events.submissions))
     let processor = try RequestProcessor(
-      layout: layout, sessions: sessions.view, table: offer.algorithms,
-      slotCount: min(Int(queue.size), 1024))
+      layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount)
     let split = try SplitQueue(
       layout: ring, eventIndex: eventIndex, nextAvailable: queue.nextAvailable)
     return WorkerLoop(
@@ -86,4 +92,12 @@ final class DataWorkerSetup: @unchecked Sendable {
     }
     shared.reportEnd(nextAvailable: loop.nextAvailable)
   }
+}
+
+/// The whole life of a data queue: the compiler refuses to build it if any of it could allocate or lock.
+///
+/// It names `HostLane`, because the compiler settles the loop's calls to the engines only where it sees which there are.
+@_noAllocation @_noLocks
+func serveOnHotPath(_ loop: inout WorkerLoop<HostLane>) throws(QueueError) {
+  try loop.run()
 }

@@ -2,7 +2,10 @@ import Capabilities
 import Counters
 import CryptoDevice
 import CryptoTypes
+import EngineContract
 import GuestMemory
+import HostEngines
+import IOUring
 import LinuxSystem
 import Logging
 import QueueWorkers
@@ -82,13 +85,17 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     peerLog = PeerLog(logger)
   }
 
-  /// A lane of the control side's own, which tries the keys of new sessions.
+  /// A lane of the control side's own, which tries the keys of new sessions and runs nothing.
   private final class ValidationLane {
     private var lane: HostLane
-    init(_ engines: HostEngines) throws(EngineError) {
-      lane = try engines.makeLane(sessionCapacity: 1)
+    // The lane holds on to it.
+    private let ring: IOUring
+    init(_ engines: HostEngines) throws {
+      let ring = try IOUring(entries: 4)
+      lane = try engines.makeLane(LaneEnvironment(sessionCapacity: 1, ring: ring.submissions))
+      self.ring = ring
     }
-    func check(_ session: UnsafePointer<SessionParameters>) -> CryptoOutcome {
+    func check(_ session: UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome {
       unsafe lane.validate(session)
     }
   }

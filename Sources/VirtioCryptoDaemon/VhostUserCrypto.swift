@@ -2,6 +2,7 @@ import ArgumentParser
 import Capabilities
 import Foundation
 import Glibc
+import HostEngines
 import LinuxSystem
 import Logging
 
@@ -70,6 +71,20 @@ struct VhostUserCrypto: ParsableCommand {
       """)
   var noConfigFeature = false
 
+  @Flag(
+    help: """
+      Measure again which engine is fastest for what, although the cache knows.
+      """)
+  var recalibrate = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Keep measured speeds in this file; none for nowhere. (default: calibration.json in systemd's CacheDirectory, in \
+      /var/cache/vhost-user-crypto for root, else in ~/.cache/vhost-user-crypto)
+      """, valueName: "file"))
+  var calibrationCache: String?
+
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
   var printCapabilities = false
 
@@ -109,12 +124,22 @@ struct VhostUserCrypto: ParsableCommand {
       return
     }
     if checkConfig {
-      try ConfigurationCheck(effective, fileName: config).run()
+      try ConfigurationCheck(effective, fileName: config, cache: cache).run()
       return
     }
     try Self.exit(
-      code: Daemon(effective, endpoints: endpoints(effective), offersConfig: !noConfigFeature).run()
+      code: Daemon(
+        effective, endpoints: endpoints(effective), offersConfig: !noConfigFeature, cache: cache,
+        recalibrates: recalibrate
+      ).run()
     )
+  }
+
+  private var cache: CalibrationCache {
+    if let calibrationCache {
+      return CalibrationCache(path: calibrationCache == "none" ? nil : calibrationCache)
+    }
+    return .usual
   }
 
   /// The capability file, or the defaults, with the command line's own wishes on top.
@@ -122,7 +147,7 @@ struct VhostUserCrypto: ParsableCommand {
     var effective = Configuration()
     if let config {
       do throws(ConfigurationError) {
-        effective = try Configuration.load(path: config)
+        effective = try Configuration.load(path: config, engines: HostEngines.descriptions)
       } catch { throw complaint("\(error)", EX_CONFIG) }
     }
     for path in socketPaths {

@@ -24,6 +24,17 @@ bool curing_is_nonblocking(int fd);
 // Adds one to an eventfd of either kind, at once.
 CURING_CALL void curing_signal_now(int fd);
 
+// How many operations are prepared and not submitted.
+CURING_CALL unsigned curing_prepared(const curing *ring);
+// Makes room for `count` operations that belong to one submission, by submitting what is prepared if need be; false
+// where there is none now.
+CURING_CALL bool curing_reserve(curing *ring, unsigned count);
+// Prepares sendmsg, and linked to it readv, on one socket. Only the read completes, unless sending fails: then both do.
+// `*_in_thread`: leave it to a thread of the kernel's at once, as it may take long. Room for two was reserved.
+CURING_CALL void curing_send_then_read(curing *ring, int fd, const void *message, const void *vector, unsigned count,
+                                       uint64_t user_data, uint64_t failure_data, bool send_in_thread,
+                                       bool read_in_thread);
+
 // Submits what is prepared. The number submitted, or -errno.
 CURING_CALL int curing_submit(curing *ring);
 // Submits, and waits for one completion; an interrupted wait is a wait that ended.

@@ -50,6 +50,12 @@ extension KnownAnswer {
       input: "4e6f77206973207468652074696d6520666f7220616c6c20",
       output: "e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6"),
     KnownAnswer(
+      .cipher(.desCBC), from: "CM-SP-SECv3.1-I07-170111 I.7",
+      key: "e6600fd8852ef5ab",
+      iv: "810e528e1c5fda1a",
+      input: "000102030405060708090a0b88416506",
+      output: "0dda5acbd05e55679f04d1b6413d4eed"),
+    KnownAnswer(
       .cipher(.tripleDESCTR), from: "NIST example values, TDES_CTR",
       key: "0123456789abcdef23456789abcdef01456789abcdef0123",
       iv: "f69f2445df4f9b17",
@@ -122,5 +128,32 @@ extension KnownAnswer {
       key: "000102030405060708090a0b0c0d0e0f",
       input: "000102030405060708090a0b0c0d0e0f10111213",
       output: "47f51b4564966215b8985c63055ed308"),
+    KnownAnswer(
+      .mac(.gmacTwofish), from: "unpublished, computed with libgcrypt 1.10.1 and N. Ferguson's Twofish",
+      key: "ad7a2bd03eac835a6f620fdcb506b345",
+      iv: "12153524c0895e81b2c28465",
+      input: """
+        d609b1f056637a0d46df998d88e5222ab2c2846512153524c0895e8108000f101112131415161718
+        191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233340001
+        """,
+      output: "93062e5e657f91d2460f7cdec4144b34"),
+    KnownAnswer(
+      .mac(.gmacTwofish), from: "unpublished, computed with N. Ferguson's Twofish",
+      key: "ad7a2bd03eac835a6f620fdcb506b34512153524c0895e81",
+      iv: "12153524c0895e81b2c28465",
+      input: """
+        d609b1f056637a0d46df998d88e5222ab2c2846512153524c0895e8108000f101112131415161718
+        191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233340001
+        """,
+      output: "d221daf000e8ba2f8a73e9d4edeee4ac"),
+    KnownAnswer(
+      .mac(.gmacTwofish), from: "unpublished, computed with libgcrypt 1.10.1 and N. Ferguson's Twofish",
+      key: "e3c08a8f06c6e3ad95a70557b23f75483ce33021a9c72b7025666204c69c0b72",
+      iv: "12153524c0895e81b2c28465",
+      input: """
+        d609b1f056637a0d46df998d88e5222ab2c2846512153524c0895e8108000f101112131415161718
+        191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233340001
+        """,
+      output: "b45ffe3059c8f6223eecd738b8b662f9"),
   ]
 }

@@ -1,40 +1,51 @@
-import CryptoTypes
+public import CryptoTypes
 
 /// Runs known answers through a lane, the way that sessions use it.
-struct SelfTest {
-  let engine: IPsecMBEngine
+public struct SelfTest<Lane: EngineLane & ~Copyable> {
+  private let engine: Lane.Engine
+  /// Why the lane does not have an algorithm that it could serve.
+  private let reasonWithout: (CryptoAlgorithm) -> String
   /// Tests put wrong answers here to see them reported.
-  var answers: [KnownAnswer] = KnownAnswer.all
+  package var answers: [KnownAnswer] = KnownAnswer.all
+
+  /// - Parameters:
+  ///   - engine: what is tested.
+  ///   - reasonWithout: why it lacks an algorithm, for operators.
+  public init(
+    engine: Lane.Engine, reasonWithout: @escaping (CryptoAlgorithm) -> String
+  ) {
+    self.engine = engine
+    self.reasonWithout = reasonWithout
+  }
 
   /// Results for every algorithm of virtio-crypto; the first answer that is wrong decides.
-  func run() -> [CryptoAlgorithm: SelfTestResult] {
+  public func run() -> [CryptoAlgorithm: SelfTestResult] {
     var results: [CryptoAlgorithm: SelfTestResult] = [:]
     do throws(EngineError) {
-      var lane = try engine.makeLane(sessionCapacity: 1)
+      var runner = try LaneRunner<Lane>(engine: engine, sessionCapacity: 1)
       var generation: UInt32 = 0
       for answer in answers {
         // Once an answer was wrong or missing, further ones change nothing.
         guard results[answer.algorithm, default: .passed] == .passed else { continue }
-        results[answer.algorithm] = check(answer, on: &lane, generation: &generation)
+        let result = check(answer, on: &runner, generation: &generation)
+        if case .unavailable = result, answer.isOptional { continue }
+        results[answer.algorithm] = result
       }
     } catch {
       for answer in answers { results[answer.algorithm] = .failed(error.description) }
-    }
-    for algorithm in CryptoAlgorithm.allCases where results[algorithm] == nil {
-      results[algorithm] = .unavailable("this engine has no implementation of it")
     }
     return results
   }
 
   private func check(
-    _ answer: KnownAnswer, on lane: inout IPsecMBLane, generation: inout UInt32
+    _ answer: KnownAnswer, on runner: inout LaneRunner<Lane>, generation: inout UInt32
   ) -> SelfTestResult {
     let isTwoWay = answer.algorithm.service == .cipher || answer.algorithm.service == .aead
     for direction in CryptoDirection.allCases where direction == .encrypt || isTwoWay {
       generation &+= 1
       var trial = SelfTestTrial(answer, direction)
-      let outcome = trial.run(on: &lane, generation: generation)
-      if outcome == .unsupported { return .unavailable("the library does not offer it") }
+      let outcome = trial.run(on: &runner, generation: generation)
+      if outcome == .unsupported { return .unavailable(reasonWithout(answer.algorithm)) }
       guard outcome == .ok && trial.isRight else {
         let keyBits = trial.key.count * 8
         let what = isTwoWay ? "\(direction)ion" : "result"
@@ -77,14 +88,16 @@ private struct SelfTestTrial {
     return destination == expected && (!checksTag || result == expectedTag)
   }
 
-  mutating func run(on lane: inout IPsecMBLane, generation: UInt32) -> CryptoOutcome {
+  mutating func run<Lane: EngineLane & ~Copyable>(
+    on runner: inout LaneRunner<Lane>, generation: UInt32
+  ) -> CryptoOutcome {
     let aad = KnownAnswer.bytes(answer.aad)
     let iv = KnownAnswer.bytes(answer.iv)
     let inputs = [key, source, aad]
     let byteCount =
       inputs.reduce(0) { $0 + $1.count } + destination.count + result.count + 1
     // SAFETY: one run of memory is cut into inputs, destination and result, whose lengths it was sized for; it, the
-    // session and the operation live until the end of this function, and submit keeps none of them.
+    // session and the operation live until the end of this function, and the runner keeps none of them.
     let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: byteCount)
     unsafe memory.initialize(repeating: 0, count: byteCount)
     defer { unsafe memory.deallocate() }
@@ -118,7 +131,11 @@ private struct SelfTestTrial {
       operation.ivByteCount = UInt8(truncatingIfNeeded: iv.count)
       operation.tag = Self.words(expectedTag)
       operation.tagByteCount = UInt8(truncatingIfNeeded: expectedTag.count)
-      return Self.submit(&operation, to: &lane)
+      // SAFETY: the runner gives the operation back before it returns.
+      return unsafe withUnsafeMutablePointer(to: &operation) { pointer in
+        unsafe runner.run(pointer)
+        return unsafe pointer.pointee.outcome
+      }
     }
     for index in destination.indices { destination[index] = unsafe next[index] }
     for index in result.indices { result[index] = unsafe next[destinationCount + index] }
@@ -141,22 +158,6 @@ private struct SelfTestTrial {
       session.cipherKeyByteCount = UInt32(key.count)
     }
     return session
-  }
-
-  private static func submit(
-    _ operation: inout CryptoOperation, to lane: inout IPsecMBLane
-  ) -> CryptoOutcome {
-    // SAFETY: the batch is one pointer to the operation, both on this stack.
-    unsafe withUnsafeMutablePointer(to: &operation) { pointer in
-      var batch = unsafe pointer
-      unsafe withUnsafeMutablePointer(to: &batch) { start in
-        unsafe lane.submit(UnsafeMutableBufferPointer(start: start, count: 1))
-        lane.flush()
-        // Nothing else is in flight, so this gives back the one operation or, if it was done at once, none.
-        while unsafe lane.nextCompletion() != nil {}
-      }
-      return unsafe pointer.pointee.outcome
-    }
   }
 
   /// Up to 16 bytes as operations carry them: in memory order.

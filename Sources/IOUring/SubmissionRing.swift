@@ -1,0 +1,38 @@
+import CUring
+
+/// The submission side of somebody else's ring: engines prepare operations with it, the owner submits them.
+///
+/// A plain value that keeps nothing alive, used by the owner's thread.
+@safe
+public struct SubmissionRing {
+  private let ring: OpaquePointer
+
+  init(_ ring: OpaquePointer) { unsafe self.ring = ring }
+
+  /// Makes room for a chain of linked operations, which one submission must hold whole; false if there is none now.
+  ///
+  /// Submits what is prepared if that is in the way.
+  @_noAllocation @_noLocks
+  public func reserve(_ count: UInt32) -> Bool { unsafe curing_reserve(ring, count) }
+
+  /// Prepares `sendmsg` with a following `readv` on one socket: the second starts when the first has ended well.
+  ///
+  /// Two operations, for which `reserve` has made room. One completion comes, the read's, whatever happens; a failed
+  /// send adds one of its own before that, with the same kind and the index `UInt32.max`.
+  ///
+  /// - Parameters:
+  ///   - message: a `struct msghdr` that stays valid and unchanged until the completion.
+  ///   - vector: `struct iovec`s, likewise.
+  ///   - sendsInThread: the kernel's own threads do the sending, as it computes.
+  ///   - readsInThread: the same for the reading.
+  @_noAllocation @_noLocks
+  public func sendThenRead(
+    fd: Int32, message: UnsafeRawPointer, vector: UnsafeRawPointer, vectorCount: UInt32,
+    userData: UserData, sendsInThread: Bool, readsInThread: Bool
+  ) {
+    let failure = UserData(kind: userData.kind, index: .max)
+    unsafe curing_send_then_read(
+      ring, fd, message, vector, vectorCount, userData.rawValue, failure.rawValue, sendsInThread,
+      readsInThread)
+  }
+}
