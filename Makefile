@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # What Debian 12 has to bring beside Swift 6.3.
-BUILD_PACKAGES := liburing-dev libssl-dev
+BUILD_PACKAGES := liburing-dev libssl-dev libkcapi-dev
 # The ipsec-mb engine is built where its library is: on x86-64.
 ifeq ($(shell uname -m),x86_64)
 BUILD_PACKAGES += libipsec-mb-dev

@@ -13,7 +13,7 @@ import PackageDescription
 /// Tells the sources which engines are built.
 let engineSettings: [SwiftSetting] = hasIPsecMB ? [.define("IPSEC_MB")] : []
 let engines: [Target.Dependency] =
-  ["EngineOpenSSL"] + (hasIPsecMB ? ["EngineIPsecMB"] : [])
+  ["EngineOpenSSL", "EngineAFALG"] + (hasIPsecMB ? ["EngineIPsecMB"] : [])
 
 /// What every Swift target of ours is built with: Swift 6 mode, unsafe code spelled `unsafe`, warnings are errors.
 let ours: [SwiftSetting] =
@@ -86,6 +86,10 @@ let package = Package(
       name: "COpenSSL", path: "CModules/COpenSSL",
       linkerSettings: [.linkedLibrary("crypto")]),
 
+    .target(
+      name: "CKcapi", path: "CModules/CKcapi",
+      linkerSettings: [.linkedLibrary("kcapi"), .linkedLibrary("uring")]),
+
     // Floor 1: words and numbers.
     room("VirtioSpec", []),
     room("VhostUserProtocol", []),
@@ -102,6 +106,7 @@ let package = Package(
     room("EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
 
     // Floor 4: engines; the device.
+    room("EngineAFALG", ["CKcapi", "CryptoTypes", "EngineContract", "IOUring"]),
     room("EngineOpenSSL", ["COpenSSL", "CryptoTypes", "EngineContract", "IOUring"]),
     room(
       "CryptoDevice",

@@ -80,6 +80,8 @@ bool curing_signal(curing *ring, int fd, uint64_t user_data) {
 
 unsigned curing_prepared(const curing *ring) { return io_uring_sq_ready(&ring->ring); }
 
+bool curing_sends_silently(const curing *ring) { return ring->ring.features & IORING_FEAT_CQE_SKIP; }
+
 bool curing_reserve(curing *ring, unsigned count) {
   if (io_uring_sq_space_left(&ring->ring) >= count) return true;
   io_uring_submit(&ring->ring);
@@ -87,13 +89,13 @@ bool curing_reserve(curing *ring, unsigned count) {
 }
 
 void curing_send_then_read(curing *ring, int fd, const void *message, const void *vector, unsigned count,
-                           uint64_t user_data, uint64_t failure_data, bool send_in_thread, bool read_in_thread) {
+                           uint64_t user_data, uint64_t send_data, bool send_in_thread, bool read_in_thread) {
   struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
   io_uring_prep_sendmsg(sqe, fd, message, 0);
   unsigned flags = IOSQE_IO_LINK;
   if (ring->ring.features & IORING_FEAT_CQE_SKIP) flags |= IOSQE_CQE_SKIP_SUCCESS;
   io_uring_sqe_set_flags(sqe, flags | (send_in_thread ? IOSQE_ASYNC : 0));
-  io_uring_sqe_set_data64(sqe, failure_data);
+  io_uring_sqe_set_data64(sqe, send_data);
   sqe = io_uring_get_sqe(&ring->ring);
   io_uring_prep_readv(sqe, fd, vector, count, 0);
   io_uring_sqe_set_flags(sqe, read_in_thread ? IOSQE_ASYNC : 0);

@@ -90,6 +90,7 @@ public struct RequestProcessor: ~Copyable {
         // SAFETY: the session is alive while the request is.
         unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session.pointee.route
           .engine(forByteCount: slot.pointee.operation.sourceByteCount)
+        unsafe slot.pointee.operation.triedEngines = 0
         return .ready
       }
       // Destination and status would share a byte.

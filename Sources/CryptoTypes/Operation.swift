@@ -35,6 +35,8 @@ public struct CryptoOperation {
   public var sessionGeneration: UInt32 = 0
   /// The engine that it is given to, of the session's route.
   public var engineIndex: UInt8 = 0
+  /// The engines that could not do it, one bit each.
+  public var triedEngines: UInt32 = 0
   public var outcome: CryptoOutcome = .ok
   public var disposition: CryptoDisposition = .done
   public var ivByteCount: UInt8 = 0

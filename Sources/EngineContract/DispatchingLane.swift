@@ -41,13 +41,13 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
   @inlinable
   internal mutating func submitElsewhere(_ operation: UnsafeMutablePointer<CryptoOperation>) {
     // SAFETY: as for submit; the batch is the one pointer, on this stack.
-    var tried: UInt32 = unsafe 1 << UInt32(operation.pointee.engineIndex)
     while unsafe operation.pointee.disposition == .done
       && operation.pointee.outcome == .unsupported
     {
-      let next = unsafe operation.pointee.session.pointee.route.engine(besides: tried)
+      unsafe operation.pointee.triedEngines |= 1 << UInt32(operation.pointee.engineIndex)
+      let next = unsafe operation.pointee.session.pointee.route.engine(
+        besides: operation.pointee.triedEngines)
       guard next != EngineRoute.none else { return }
-      tried |= 1 << UInt32(next)
       unsafe operation.pointee.engineIndex = next
       unsafe operation.pointee.outcome = .ok
       var single = unsafe operation
@@ -63,7 +63,14 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
 
   @inlinable
   public mutating func nextCompletion() -> UnsafeMutablePointer<CryptoOperation>? {
-    unsafe lanes.nextCompletion()
+    while let operation = unsafe lanes.nextCompletion() {
+      guard unsafe operation.pointee.outcome == .unsupported else { return unsafe operation }
+      // It was submitted, and is finished only now.
+      unsafe operation.pointee.disposition = .done
+      unsafe submitElsewhere(operation)
+      if unsafe operation.pointee.disposition == .done { return unsafe operation }
+    }
+    return nil
   }
 
   @inlinable public var inFlightCount: Int { lanes.inFlightCount }

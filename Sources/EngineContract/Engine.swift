@@ -39,6 +39,8 @@ public struct EngineOptions: Sendable {
   public var propertyQuery: String?
   /// Operations that one worker's lane keeps in flight in the kernel, 1…4096.
   public var inFlightCount = 64
+  /// The most bytes of source and associated data that an operation will have.
+  public var maximumByteCount = 1 << 20
   /// The drivers to use, by engine name and algorithm; others are the engine's own choice.
   public var drivers: [String: [CryptoAlgorithm: String]] = [:]
 

@@ -4,6 +4,7 @@
 // Capabilities, what a guest gets of them is decided in CryptoDevice.
 
 import CryptoTypes
+public import EngineAFALG
 public import EngineContract
 public import EngineOpenSSL
 
@@ -18,7 +19,7 @@ public import EngineOpenSSL
 #else
   public typealias HostLanes = EverywhereLanes
 #endif
-public typealias EverywhereLanes = LaneList<OpenSSLLane, NoLanes>
+public typealias EverywhereLanes = LaneList<OpenSSLLane, LaneList<KernelLane, NoLanes>>
 
 /// One worker's lanes of every engine, as one lane.
 public typealias HostLane = DispatchingLane<HostLanes>

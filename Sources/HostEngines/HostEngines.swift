@@ -30,6 +30,9 @@ public final class HostEngines: Sendable {
     options.propertyQuery = configuration.engines.opensslPropertyQuery
     options.inFlightCount = configuration.engines.kernelInFlightCount
     options.drivers = configuration.algorithms.drivers
+    options.maximumByteCount = Int(
+      clamping: ([configuration.device] + configuration.devices.map(\.settings))
+        .map(\.maximumRequestByteCount).max() ?? 0)
     engines = try HostLanes.Engines(options)
     var versions: [(name: String, version: String)] = []
     var absences: [String: String] = [:]

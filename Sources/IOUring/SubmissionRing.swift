@@ -9,6 +9,11 @@ public struct SubmissionRing {
 
   init(_ ring: OpaquePointer) { unsafe self.ring = ring }
 
+  /// Whether a send that succeeds makes no completion, and one that fails the only one.
+  public var sendsSilently: Bool {
+    @_noAllocation @_noLocks get { unsafe curing_sends_silently(ring) }
+  }
+
   /// Makes room for a chain of linked operations, which one submission must hold whole; false if there is none now.
   ///
   /// Submits what is prepared if that is in the way.
@@ -17,8 +22,9 @@ public struct SubmissionRing {
 
   /// Prepares `sendmsg` with a following `readv` on one socket: the second starts when the first has ended well.
   ///
-  /// Two operations, for which `reserve` has made room. One completion comes, the read's, whatever happens; a failed
-  /// send adds one of its own before that, with the same kind and the index `UInt32.max`.
+  /// Two operations, for which `reserve` has made room. The read completes with `userData`. The send completes with
+  /// `sendUserData`: if it fails, and then nothing is heard of the read (`sendsSilently`); on kernels before 5.17 always,
+  /// and the read completes as well.
   ///
   /// - Parameters:
   ///   - message: a `struct msghdr` that stays valid and unchanged until the completion.
@@ -28,11 +34,10 @@ public struct SubmissionRing {
   @_noAllocation @_noLocks
   public func sendThenRead(
     fd: Int32, message: UnsafeRawPointer, vector: UnsafeRawPointer, vectorCount: UInt32,
-    userData: UserData, sendsInThread: Bool, readsInThread: Bool
+    userData: UserData, sendUserData: UserData, sendsInThread: Bool, readsInThread: Bool
   ) {
-    let failure = UserData(kind: userData.kind, index: .max)
     unsafe curing_send_then_read(
-      ring, fd, message, vector, vectorCount, userData.rawValue, failure.rawValue, sendsInThread,
-      readsInThread)
+      ring, fd, message, vector, vectorCount, userData.rawValue, sendUserData.rawValue,
+      sendsInThread, readsInThread)
   }
 }

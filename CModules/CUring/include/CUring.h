@@ -29,10 +29,13 @@ CURING_CALL unsigned curing_prepared(const curing *ring);
 // Makes room for `count` operations that belong to one submission, by submitting what is prepared if need be; false
 // where there is none now.
 CURING_CALL bool curing_reserve(curing *ring, unsigned count);
-// Prepares sendmsg, and linked to it readv, on one socket. Only the read completes, unless sending fails: then both do.
+// Whether the kernel can leave out completions (5.17).
+CURING_CALL bool curing_sends_silently(const curing *ring);
+// Prepares sendmsg, and linked to it readv, on one socket. If sending fails, that completes and the read does not; else
+// only the read does. (Where `curing_sends_silently` is false, both complete.)
 // `*_in_thread`: leave it to a thread of the kernel's at once, as it may take long. Room for two was reserved.
 CURING_CALL void curing_send_then_read(curing *ring, int fd, const void *message, const void *vector, unsigned count,
-                                       uint64_t user_data, uint64_t failure_data, bool send_in_thread,
+                                       uint64_t user_data, uint64_t send_data, bool send_in_thread,
                                        bool read_in_thread);
 
 // Submits what is prepared. The number submitted, or -errno.
