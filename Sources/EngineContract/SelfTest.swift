@@ -146,6 +146,7 @@ private struct SelfTestTrial {
     var session = SessionParameters()
     session.service = answer.algorithm.service
     session.direction = direction
+    session.resultByteCount = UInt32(expectedTag.count)
     switch answer.algorithm {
     case .cipher(let cipher): session.cipher = cipher
     case .hash(let hash): session.hash = hash

@@ -12,6 +12,9 @@ public final class HostEngines: Sendable {
   /// Names and versions of those that have, for logs and statistics.
   public let versions: [(name: String, version: String)]
 
+  /// How long the self-tests took.
+  public let selfTestDuration: Duration
+
   /// What a capability file can name.
   public static let descriptions = HostLanes.Engines.descriptions.reversed() + enginesOfOtherBuilds
 
@@ -46,7 +49,8 @@ public final class HostEngines: Sendable {
     self.versions = versions
     self.absences = absences
     var tester = SelfTester()
-    engines.visit(&tester)
+    let engines = engines
+    selfTestDuration = ContinuousClock().measure { engines.visit(&tester) }
     selfTests = tester.results
   }
 

@@ -45,7 +45,8 @@ private final class TrialBench {
   /// Ciphers run in both directions in turn; AEADs encrypt, since there is nothing genuine to decrypt.
   init(_ algorithm: CryptoAlgorithm, byteCount: Int, generation: UInt32) {
     self.byteCount = byteCount
-    operationCount = byteCount > 4096 ? 8 : 32
+    // As many as a processor has lanes for at the most, in no more memory than its caches have.
+    operationCount = byteCount > 4096 ? 16 : 32
     let stride = 2 * byteCount + 256
     // SAFETY: all of it is sized here, used by this object alone, and freed in deinit.
     unsafe memory = .allocate(capacity: stride * operationCount + 64)

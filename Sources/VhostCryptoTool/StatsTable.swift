@@ -59,22 +59,9 @@ enum StatsTable {
     return "\(row.errors) (\(list.joined(separator: ", ")))"
   }
 
-  // MARK: - Layout
-
-  /// Aligned columns: words to the left, numbers to the right.
   private static func table(_ head: [String], _ rows: [[String]]) -> String {
-    let lines = [head] + rows
-    let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-    let isWord = head.indices.map { column in
-      ["queue", "algorithm", "operation", "engine"].contains(head[column])
-    }
-    return lines.map { line in
-      let cells = line.indices.map { column in
-        let padding = String(repeating: " ", count: widths[column] - line[column].count)
-        return isWord[column] ? line[column] + padding : padding + line[column]
-      }
-      return "  " + cells.joined(separator: "  ") + "\n"
-    }.joined()
+    TextTable.render(
+      head, rows, words: ["queue", "algorithm", "operation", "engine"], indent: "  ")
   }
 
   // MARK: - Units

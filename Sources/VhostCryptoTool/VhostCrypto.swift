@@ -12,13 +12,17 @@ struct VhostCrypto: AsyncParsableCommand {
     abstract: "Look after vhost-user-crypto: its statistics, its capability file, its speed.",
     discussion: """
       A first round:
+        vhost-crypto probe                     what can this host do, and how fast?
         vhost-crypto check my.yaml             is the file right?
+        vhost-crypto list-algorithms           which engine would serve what?
         vhost-crypto stats                     what was done so far?
         vhost-crypto bench --socket-path=SOCK  how fast is it?
         vhost-crypto explain cipher_algo 0x8   what is this number?
       """,
     version: "0.1.0",
-    subcommands: [Stats.self, Check.self, Bench.self, Explain.self])
+    subcommands: [
+      Stats.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self, Explain.self,
+    ])
 
   /// Runs the command; whatever is wrong with its words is told in one line, for logs and for scripts.
   static func main() async {

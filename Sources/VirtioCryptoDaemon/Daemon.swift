@@ -64,6 +64,9 @@ struct Daemon {
     for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
       logger.notice("engine is not used", metadata: ["name": "\(name)", "reason": "\(reason)"])
     }
+    logger.info(
+      "engines tested",
+      metadata: ["milliseconds": "\(engines.selfTestDuration / .milliseconds(1))"])
     let advertisement = engines.advertisement(
       effective, calibration: calibrate(engines, logger), fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }
