@@ -54,7 +54,7 @@ func integration(_ name: String) -> Target {
     name: name,
     dependencies: [
       "TestSupport", "VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec",
-      "LinuxSystem", "CRingShims", "VirtioCryptoDaemon", "VhostCryptoTool",
+      "LinuxSystem", "CRingShims", "StatsEndpoint", "VirtioCryptoDaemon", "VhostCryptoTool",
     ],
     swiftSettings: testSettings)
 }
@@ -187,6 +187,7 @@ let package = Package(
     integration("VectorTests"),
     integration("HostileGuestTests"),
     integration("DaemonTests"),
+    integration("KernelEngineTests"),
   ],
   cLanguageStandard: .gnu11
 )
