@@ -146,7 +146,8 @@ let package = Package(
     .executableTarget(
       name: "VirtioCryptoDaemon",
       dependencies: [
-        "HostEngines", "EngineContract", "IOUring", "VhostUserBackend", "QueueWorkers", "Capabilities", "StatsEndpoint", "CryptoDevice",
+        "HostEngines", "EngineContract", "IOUring", "VhostUserBackend", "QueueWorkers",
+        "Capabilities", "StatsEndpoint", "CryptoDevice",
         "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
         "VhostUserProtocol", "VirtioSpec", arguments, logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -156,7 +157,8 @@ let package = Package(
     .executableTarget(
       name: "VhostCryptoTool",
       dependencies: [
-        "HostEngines", "EngineContract", "VhostUserFrontend", "Capabilities", "CryptoTypes", "StatsEndpoint",
+        "HostEngines", "EngineContract", "VhostUserFrontend", "Capabilities", "CryptoTypes",
+        "StatsEndpoint",
         "LinuxSystem", "VirtioSpec", "VhostUserProtocol", "CryptoDevice", arguments,
         .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),

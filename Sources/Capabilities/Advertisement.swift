@@ -93,8 +93,9 @@ public struct Advertisement: Sendable {
           engineIndices[choice.engine].map {
             EngineRoute.Stop(
               engine: $0,
-              byteCounts: UInt32(clamping: choice.minimumByteCount ?? 0)...UInt32(
-                clamping: choice.maximumByteCount ?? UInt64(UInt32.max)))
+              byteCounts: UInt32(
+                clamping: choice.minimumByteCount ?? 0)...UInt32(
+                  clamping: choice.maximumByteCount ?? UInt64(UInt32.max)))
           }
         })
       return route.isEmpty ? nil : route

@@ -94,7 +94,8 @@ public final class DeviceCore {
 
   /// `validate`: tries to expand a new session's keys in the engines of its route, and takes those out that cannot.
   public init(
-    offer: DeviceOffer, validate: @escaping (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
+    offer: DeviceOffer,
+    validate: @escaping (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
   ) {
     self.offer = offer
     unsafe self.validate = unsafe validate

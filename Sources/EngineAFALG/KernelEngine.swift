@@ -38,6 +38,8 @@ import Glibc
   /// The longest message that goes through an operation socket as it comes, and through one that was widened, in bytes.
   let usualByteCount: Int
   let messageByteCount: Int
+  /// The longest that there will be.
+  private let wantedByteCount: Int
 
   /// Finds out what the kernel has.
   ///
@@ -61,8 +63,8 @@ import Glibc
     }
     self.absences = absences
     inFlightCount = max(1, min(options.inFlightCount, 4096))
-    let wanted = options.maximumByteCount + KernelLane.messageSlack
-    (usualByteCount, messageByteCount) = Self.findMessageByteCounts(table, wanted: wanted)
+    wantedByteCount = options.maximumByteCount + KernelLane.messageSlack
+    (usualByteCount, messageByteCount) = Self.findMessageByteCounts(table, wanted: wantedByteCount)
   }
 
   deinit {
@@ -101,6 +103,15 @@ import Glibc
     guard let trial = MessageTrial(table, byteCount: wanted) else { return (4096, 4096) }
     let usual = trial.longest(upTo: wanted, widens: false)
     return (usual, max(usual, trial.longest(upTo: wanted, widens: true)))
+  }
+
+  /// Tells of limits that requests can meet.
+  public var notes: [String] {
+    guard messageByteCount < wantedByteCount else { return [] }
+    return [
+      "requests of more than \(messageByteCount) bytes are left to other engines, as the kernel's sockets hold no more: "
+        + "raise net.core.optmem_max"
+    ]
   }
 
   /// Runs known answers of every algorithm through a lane: both directions, every key size.

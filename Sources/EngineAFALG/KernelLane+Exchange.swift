@@ -91,7 +91,9 @@ extension KernelLane {
       Int(operation.pointee.ivByteCount), -1)
   }
 
-  /// IV' = E(k_e ⊕ m, IV), to the exchange's result. Spec: RFC 3711 §4.1.2.
+  /// The IV enciphered under the masked key, IV' = E(k_e ⊕ m, IV), to the exchange's result.
+  ///
+  /// Spec: RFC 3711 §4.1.2.
   @_noAllocation @_noLocks
   private func fillF8Vector(
     _ exchange: UnsafeMutablePointer<ckcapi_exchange>,

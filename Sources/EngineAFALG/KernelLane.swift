@@ -65,7 +65,8 @@ public struct KernelLane: ~Copyable, EngineLane {
     let scratchByteCount = environment.maximumByteCount + Self.messageSlack
     let mapByteCount = max(environment.sessionCapacity, 1) * MemoryLayout<UInt16>.stride
     guard let map = unsafe ckcapi_map(mapByteCount) else {
-      throw EngineError("kernel: reserving a lane for \(environment.sessionCapacity) sessions failed")
+      throw EngineError(
+        "kernel: reserving a lane for \(environment.sessionCapacity) sessions failed")
     }
     guard let scratch = unsafe ckcapi_map(scratchByteCount * jobCount) else {
       unsafe ckcapi_unmap(map, mapByteCount)
@@ -240,8 +241,9 @@ public struct KernelLane: ~Copyable, EngineLane {
     guard let socket = unsafe operationSocket(job, isLong: isLong) else { return .unsupported }
     unsafe job.pointee.socket = socket
     let transform = unsafe table.transform(
-      at: Int(parts[Int(job.pointee.entry &* KeyedEntry.partCount &+ job.pointee.part)]
-        .transformIndex))
+      at: Int(
+        parts[Int(job.pointee.entry &* KeyedEntry.partCount &+ job.pointee.part)]
+          .transformIndex))
     // A hash is computed while its message is sent; what the kernel finishes by itself needs nobody to wait.
     let isHash = transform.kind == .hash
     let index = unsafe UInt32(truncatingIfNeeded: job - jobs)

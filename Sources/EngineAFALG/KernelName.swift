@@ -60,7 +60,9 @@ enum KernelName {
   }
 
   /// The IV that the kernel wants, and the result that it gives, in bytes; 0 where there is none.
-  static func traits(of algorithm: CryptoAlgorithm) -> (ivByteCount: UInt32, resultByteCount: UInt32) {
+  static func traits(of algorithm: CryptoAlgorithm) -> (
+    ivByteCount: UInt32, resultByteCount: UInt32
+  ) {
     switch algorithm {
     case .cipher(let cipher): (UInt32(cipher.ivByteCount), 0)
     case .hash(let hash): (0, UInt32(hash.maximumResultByteCount))

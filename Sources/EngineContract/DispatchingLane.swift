@@ -24,13 +24,15 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
       let engine = unsafe batch[start].pointee.engineIndex
       var end = start &+ 1
       while end < batch.count, unsafe batch[end].pointee.engineIndex == engine { end &+= 1 }
-      unsafe lanes.submit(UnsafeMutableBufferPointer(rebasing: batch[start..<end]), toEngine: engine)
+      unsafe lanes.submit(
+        UnsafeMutableBufferPointer(rebasing: batch[start..<end]), toEngine: engine)
       start = end
     }
     start = 0
     while start < batch.count {
       let operation = unsafe batch[start]
-      if unsafe operation.pointee.disposition == .done && operation.pointee.outcome == .unsupported {
+      if unsafe operation.pointee.disposition == .done && operation.pointee.outcome == .unsupported
+      {
         unsafe submitElsewhere(operation)
       }
       start &+= 1

@@ -21,6 +21,9 @@ public protocol CryptoEngine: AnyObject, Sendable {
   /// The library's own name and version, for logs.
   var version: String { get }
 
+  /// What an operator should know about it on this host, a sentence each.
+  var notes: [String] { get }
+
   /// The result of a known-answer test per algorithm: both directions, every key size. Algorithms that the engine has
   /// never heard of may be missing.
   func selfTest() -> [CryptoAlgorithm: SelfTestResult]
@@ -29,6 +32,8 @@ public protocol CryptoEngine: AnyObject, Sendable {
 extension CryptoEngine {
   /// The name in the capability file and in statistics, such as `openssl`.
   public var name: String { Self.description.name }
+
+  public var notes: [String] { [] }
 }
 
 /// What an operator wishes of the engines; each takes what concerns it.

@@ -137,7 +137,8 @@ public struct EngineList<Lane: EngineLane & ~Copyable, Rest: LaneSet & ~Copyable
 
 /// An engine's lane and the rest of the list.
 @safe
-public struct LaneList<Lane: EngineLane & ~Copyable, Rest: LaneSet & ~Copyable>: ~Copyable, LaneSet {
+public struct LaneList<Lane: EngineLane & ~Copyable, Rest: LaneSet & ~Copyable>: ~Copyable, LaneSet
+{
   public typealias Engines = EngineList<Lane, Rest>
 
   /// nil where the engine has not started.

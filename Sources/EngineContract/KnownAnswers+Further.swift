@@ -129,7 +129,8 @@ extension KnownAnswer {
       input: "000102030405060708090a0b0c0d0e0f10111213",
       output: "47f51b4564966215b8985c63055ed308"),
     KnownAnswer(
-      .mac(.gmacTwofish), from: "unpublished, computed with libgcrypt 1.10.1 and N. Ferguson's Twofish",
+      .mac(.gmacTwofish),
+      from: "unpublished, computed with libgcrypt 1.10.1 and N. Ferguson's Twofish",
       key: "ad7a2bd03eac835a6f620fdcb506b345",
       iv: "12153524c0895e81b2c28465",
       input: """
@@ -147,7 +148,8 @@ extension KnownAnswer {
         """,
       output: "d221daf000e8ba2f8a73e9d4edeee4ac"),
     KnownAnswer(
-      .mac(.gmacTwofish), from: "unpublished, computed with libgcrypt 1.10.1 and N. Ferguson's Twofish",
+      .mac(.gmacTwofish),
+      from: "unpublished, computed with libgcrypt 1.10.1 and N. Ferguson's Twofish",
       key: "e3c08a8f06c6e3ad95a70557b23f75483ce33021a9c72b7025666204c69c0b72",
       iv: "12153524c0895e81b2c28465",
       input: """

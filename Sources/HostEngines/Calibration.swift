@@ -60,7 +60,8 @@ public struct Calibration: Equatable, Sendable {
         EngineChoice(
           engine: $0, minimumByteCount: UInt64(UInt32.max), maximumByteCount: UInt64(UInt32.max))
       }
-      preferences[algorithm] = choices.count == 1 ? [EngineChoice(engine: choices[0].engine)] : choices
+      preferences[algorithm] =
+        choices.count == 1 ? [EngineChoice(engine: choices[0].engine)] : choices
     }
     return preferences
   }

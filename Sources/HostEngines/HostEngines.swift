@@ -12,6 +12,8 @@ public final class HostEngines: Sendable {
   /// Names and versions of those that have, for logs and statistics.
   public let versions: [(name: String, version: String)]
 
+  /// What an operator should know about an engine on this host.
+  public let notes: [(name: String, text: String)]
   /// How long the self-tests took.
   public let selfTestDuration: Duration
 
@@ -45,17 +47,21 @@ public final class HostEngines: Sendable {
       case .absent(let reason): absences[name] = reason
       }
     }
-    for description in Self.enginesOfOtherBuilds { absences[description.name] = description.absence }
+    for description in Self.enginesOfOtherBuilds {
+      absences[description.name] = description.absence
+    }
     self.versions = versions
     self.absences = absences
     var tester = SelfTester()
     let engines = engines
     selfTestDuration = ContinuousClock().measure { engines.visit(&tester) }
     selfTests = tester.results
+    notes = tester.notes
   }
 
   private struct SelfTester: EngineVisitor {
     var results: [String: [CryptoAlgorithm: SelfTestResult]] = [:]
+    var notes: [(name: String, text: String)] = []
 
     mutating func visit<Lane: EngineLane & ~Copyable>(
       _ engine: Lane.Engine, index: UInt8, lanes: Lane.Type
@@ -65,6 +71,7 @@ public final class HostEngines: Sendable {
         result[algorithm] = .unavailable("the engine does not have it")
       }
       results[engine.name] = result
+      notes += engine.notes.map { (engine.name, $0) }
     }
   }
 

@@ -26,11 +26,9 @@ public struct SubmissionRing {
   /// `sendUserData`: if it fails, and then nothing is heard of the read (`sendsSilently`); on kernels before 5.17 always,
   /// and the read completes as well.
   ///
-  /// - Parameters:
-  ///   - message: a `struct msghdr` that stays valid and unchanged until the completion.
-  ///   - vector: `struct iovec`s, likewise.
-  ///   - sendsInThread: the kernel's own threads do the sending, as it computes.
-  ///   - readsInThread: the same for the reading.
+  /// `message`, a `struct msghdr`, and `vector`, `struct iovec`s, stay valid and unchanged until the last completion.
+  /// `sendsInThread` and `readsInThread` leave the work to the kernel's own threads at once, as it takes long; the second
+  /// means something only with the first.
   @_noAllocation @_noLocks
   public func sendThenRead(
     fd: Int32, message: UnsafeRawPointer, vector: UnsafeRawPointer, vectorCount: UInt32,

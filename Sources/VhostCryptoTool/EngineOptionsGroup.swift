@@ -58,5 +58,6 @@ struct EngineOptionsGroup: ParsableArguments {
     for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
       Swift.print("engine \(name): not used, \(reason)")
     }
+    for note in engines.notes { Swift.print("engine \(note.name): \(note.text)") }
   }
 }

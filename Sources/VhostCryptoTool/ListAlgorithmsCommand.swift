@@ -91,7 +91,8 @@ struct ListAlgorithms: ParsableCommand {
   }
 
   /// Why an engine that could serve an algorithm is not to.
-  private static func reason(_ algorithm: CryptoAlgorithm, _ configuration: Configuration) -> String {
+  private static func reason(_ algorithm: CryptoAlgorithm, _ configuration: Configuration) -> String
+  {
     let place = configuration.algorithms.position(of: algorithm).map { " (\($0))" } ?? ""
     return switch configuration.algorithms.policy(for: algorithm) {
     case .off: "the algorithm is off\(place)"

@@ -37,6 +37,9 @@ struct Daemon {
   func run() -> Int32 {
     let logger = DaemonLog.start(effective.log)
     FileDescriptorLimit.raise()
+    do throws(SystemError) {
+      try CoreDumps.forbid()
+    } catch { logger.warning("keys could end up in a core dump", metadata: ["reason": "\(error)"]) }
     for warning in effective.warnings { logger.warning("\(warning)") }
     do {
       let parts = try build(logger)
@@ -63,6 +66,9 @@ struct Daemon {
     } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
     for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
       logger.notice("engine is not used", metadata: ["name": "\(name)", "reason": "\(reason)"])
+    }
+    for note in engines.notes {
+      logger.notice("engine", metadata: ["name": "\(note.name)", "note": "\(note.text)"])
     }
     logger.info(
       "engines tested",

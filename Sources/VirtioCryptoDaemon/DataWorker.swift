@@ -2,9 +2,9 @@ import Counters
 import CryptoDevice
 import CryptoTypes
 import EngineContract
+import GuestMemory
 import HostEngines
 import IOUring
-import GuestMemory
 import LinuxSystem
 import QueueWorkers
 import VhostUserBackend

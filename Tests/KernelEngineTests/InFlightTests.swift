@@ -87,7 +87,9 @@ extension KernelEngine {
       let order = try burst.run()
       let lastShort = try #require(order.lastIndex { $0 >= 64 })
       let overtaken = order[lastShort...].count { $0 < 64 }
-      print("overtaking: \(driver ?? "the kernel's choice"): \(overtaken) of 64 long ones behind all short ones")
+      print(
+        "overtaking: \(driver ?? "the kernel's choice"): \(overtaken) of 64 long ones behind all short ones"
+      )
       #expect(overtaken >= 32)
       burst.dispose()
       client.frontend.disconnect()

@@ -93,7 +93,8 @@ extension KernelEngine {
       try perform(
         client,
         OperationSpec(
-          short, sessionID: try client.openSession(short), iv: KernelHost.bytes(12), source: sealed))
+          short, sessionID: try client.openSession(short), iv: KernelHost.bytes(12), source: sealed)
+      )
       let long = try client.openSession(cipher(0))
       try perform(
         client,
@@ -102,8 +103,10 @@ extension KernelEngine {
           source: KernelHost.bytes(1 << 20)))
       let rows = try await KernelHost.rows(daemon)
       func requests(_ engine: String, _ operation: String) -> UInt64 {
-        rows.filter { $0.engine == engine && $0.algorithm == "aes-gcm" && $0.operation == operation }
-          .reduce(0) { $0 + $1.requests }
+        rows.filter {
+          $0.engine == engine && $0.algorithm == "aes-gcm" && $0.operation == operation
+        }
+        .reduce(0) { $0 + $1.requests }
       }
       #expect(requests("kernel", "encrypt") == 1 && requests("openssl", "encrypt") == 1)
       #expect(requests("kernel", "decrypt") == 0 && requests("openssl", "decrypt") == 1)

@@ -1,0 +1,12 @@
+import CLinuxShims
+
+/// Whether the process's memory can end up in a file.
+public enum CoreDumps {
+  /// Forbids core files, and reading the process's memory to everybody but root.
+  ///
+  /// Guests' keys are in that memory. Where it is refused, `EPERM` or the like says so.
+  public static func forbid() throws(SystemError) {
+    let result = clinux_forbid_dumps()
+    guard result == 0 else { throw SystemError(call: "forbidding core dumps", code: -result) }
+  }
+}
