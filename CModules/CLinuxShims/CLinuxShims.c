@@ -101,7 +101,8 @@ long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descri
 
 int clinux_forbid_dumps(void) {
   struct rlimit none = {0, 0};
-  // Either alone stops the kernel's own core files; a dump to a pipe heeds the first only, gcore the second.
+  // The limit says nothing to dumps that are piped to a program. The flag does, and it also keeps other processes of the
+  // same user from reading the memory.
   int first = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
   int second = setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
   return first ? first : second;
