@@ -185,6 +185,8 @@ let package = Package(
       ],
       path: "Tests/TestSupport", swiftSettings: testSettings),
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
+    // Of the tests: starts the daemon as in a container that forbids AF_ALG sockets.
+    .executableTarget(name: "socket-filter", path: "Tests/SocketFilter"),
     integration("IntegrationTests"),
     integration("VectorTests"),
     integration("HostileGuestTests"),

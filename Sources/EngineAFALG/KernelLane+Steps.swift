@@ -174,13 +174,16 @@ extension KernelLane {
       destination + end, source + end, Int(operation.pointee.sourceByteCount) &- end)
   }
 
-  /// Does what comes after the last step: a forgery leaves no text behind.
+  /// Does what comes after the last step: text that is not known to be genuine is not left behind.
   @_noAllocation @_noLocks
   func conclude(
     _ operation: UnsafeMutablePointer<CryptoOperation>, _ outcome: CryptoOutcome
   ) {
     // The kernel deciphers before it compares. SAFETY: the destination has as many bytes as the source.
-    if outcome == .tagMismatch {
+    let session = unsafe operation.pointee.session
+    let isOpening =
+      unsafe session.pointee.service == .aead && session.pointee.direction == .decrypt
+    if isOpening && (outcome == .tagMismatch || outcome == .failed) {
       unsafe ckcapi_wipe(operation.pointee.destination, Int(operation.pointee.sourceByteCount))
     }
   }

@@ -18,19 +18,7 @@ extension TheDaemon {
 
     /// The counter beside the test bundle, wherever the daemon is from.
     private static func counterLibrary() throws -> String {
-      let runner = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-      let bundles = CommandLine.arguments.filter { $0.contains(".xctest") } + [runner ?? ""]
-      for bundle in bundles {
-        // The bundle may be a folder with the program in it.
-        var folder = URL(fileURLWithPath: bundle)
-        for _ in 0..<4 {
-          folder.deleteLastPathComponent()
-          let path = folder.appendingPathComponent("libAllocationCounter.so").path
-          if FileManager.default.fileExists(atPath: path) { return path }
-        }
-      }
-      throw TestSupportError(
-        "no libAllocationCounter.so beside \(bundles): swift build --build-tests")
+      try DaemonProcess.besideTests("libAllocationCounter.so")
     }
 
     /// A daemon under the counter, and a front-end with one queue.
