@@ -168,9 +168,11 @@ let package = Package(
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
+    tests(of: "CryptoTypes", []),
+    tests(of: "EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
     tests(
       of: "EngineOpenSSL",
-      ["COpenSSL", "CryptoTypes", "EngineContract", "IOUring", "TestSupport"]),
+      ["COpenSSL", "CryptoTypes", "EngineContract", "EngineTestSupport", "TestSupport"]),
     tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
     tests(
       of: "VhostUserBackend",
@@ -184,6 +186,14 @@ let package = Package(
         "VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol",
       ],
       path: "Tests/TestSupport", swiftSettings: testSettings),
+    // For every engine's tests: lanes played as workers do, published vectors, random requests, a search for keys.
+    .target(
+      name: "EngineTestSupport",
+      dependencies: [
+        "COpenSSL", "CryptoTypes", "EngineContract", "EngineOpenSSL", "IOUring", "LinuxSystem",
+        "TestSupport",
+      ],
+      path: "Tests/EngineTestSupport", swiftSettings: testSettings),
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     // Of the tests: starts the daemon as in a container that forbids AF_ALG sockets.
     .executableTarget(name: "socket-filter", path: "Tests/SocketFilter"),
@@ -204,6 +214,6 @@ if hasIPsecMB {
     room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineContract", "IOUring"]),
     tests(
       of: "EngineIPsecMB",
-      ["CIPsecMB", "CryptoTypes", "EngineContract", "IOUring", "EngineOpenSSL"]),
+      ["CIPsecMB", "CryptoTypes", "EngineContract", "EngineTestSupport", "TestSupport"]),
   ]
 }

@@ -1,6 +1,8 @@
 /// Which requests the engines of a list would get, each the first whose bounds a request's size is in.
 struct SizeCoverage {
-  /// The index of an engine that gets no request at all, since those before it take every size that it is for.
+  /// The index of an engine whose sizes are all taken by those before it.
+  ///
+  /// One without sizes is never useless: it steps in where those before it are missing, or cannot do something.
   private(set) var uselessIndex: Int?
   /// The sizes that no engine takes, in bytes; the lowest such range.
   private(set) var gap: ClosedRange<UInt64>?
@@ -11,7 +13,10 @@ struct SizeCoverage {
     for (index, choice) in choices.enumerated() {
       let own =
         (choice.minimumByteCount ?? 0)...(choice.maximumByteCount ?? UInt64(UInt32.max))
-      if uselessIndex == nil, !free.contains(where: { $0.overlaps(own) }) { uselessIndex = index }
+      let isBounded = choice.minimumByteCount != nil || choice.maximumByteCount != nil
+      if isBounded, uselessIndex == nil, !free.contains(where: { $0.overlaps(own) }) {
+        uselessIndex = index
+      }
       free = free.flatMap { Self.difference($0, own) }
     }
     gap = free.first

@@ -31,6 +31,15 @@ enum KernelStep: UInt8 {
   case seal, open
   /// AES-F8: the IV under the masked key, then the key stream.
   case f8Vector, f8Stream
+
+  /// Its byte in a list of steps; debug builds see no other file's `rawValue` on the data path.
+  var code: UInt32 { @_noAllocation @_noLocks get { UInt32(rawValue) } }
+
+  /// The first of a list of steps; nil at its end.
+  @_noAllocation @_noLocks
+  static func first(of steps: UInt32) -> KernelStep? {
+    KernelStep(rawValue: UInt8(truncatingIfNeeded: steps))
+  }
 }
 
 /// Sockets under one session's keys.

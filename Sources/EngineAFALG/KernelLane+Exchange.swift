@@ -40,7 +40,7 @@ extension KernelLane {
     let exchange = unsafe Self.exchange(of: job)
     let operation = unsafe job.pointee.operation
     let result = unsafe Self.result(of: exchange)
-    switch unsafe KernelStep(rawValue: UInt8(truncatingIfNeeded: job.pointee.steps)) {
+    switch unsafe KernelStep.first(of: job.pointee.steps) {
     case .gmac:
       unsafe ckcapi_copy(
         operation.pointee.result, result, Int(operation.pointee.resultByteCount))
@@ -164,7 +164,7 @@ extension KernelLane {
     let half = unsafe Int(session.pointee.authKeyByteCount / 2)
     let whole = unsafe session.pointee.hash.maximumResultByteCount
     let result = unsafe Self.result(of: exchange)
-    if step == .innerDigest {
+    if case .innerDigest = step {
       if let prefix = unsafe session.pointee.authKey {
         unsafe ckcapi_add_input(exchange, prefix, half)
       }
@@ -223,7 +223,7 @@ extension KernelLane {
     unsafe ckcapi_add_output(exchange, room, aadByteCount)
     unsafe ckcapi_add_output(exchange, operation.pointee.destination, byteCount)
     let result = unsafe Self.result(of: exchange)
-    if step == .seal {
+    if case .seal = step {
       if unsafe Self.makesWantedTag(operation) {
         unsafe ckcapi_add_output(
           exchange, operation.pointee.result, Int(operation.pointee.resultByteCount))
@@ -237,7 +237,8 @@ extension KernelLane {
       if byteCount &+ aadByteCount == 0 { unsafe ckcapi_add_slack(exchange, room, 1) }
     }
     let ivByteCount = unsafe Self.setAEADIV(exchange, operation)
-    unsafe ckcapi_set_control(exchange, step == .seal, ivByteCount, Int64(aadByteCount))
+    unsafe ckcapi_set_control(
+      exchange, step.code == KernelStep.seal.code, ivByteCount, Int64(aadByteCount))
   }
 
   /// The IV as the kernel wants it, and its length.

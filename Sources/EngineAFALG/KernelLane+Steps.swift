@@ -107,11 +107,11 @@ extension KernelLane {
     let session = unsafe operation.pointee.session
     switch unsafe session.pointee.service {
     case .cipher: return unsafe cipherSteps(session.pointee.cipher)
-    case .hash: return UInt32(KernelStep.digest.rawValue)
+    case .hash: return KernelStep.digest.code
     case .mac: return unsafe macStep(session.pointee.mac)
     case .aead:
       let isEncryption = unsafe session.pointee.direction == .encrypt
-      return UInt32(isEncryption ? KernelStep.seal.rawValue : KernelStep.open.rawValue)
+      return isEncryption ? KernelStep.seal.code : KernelStep.open.code
     case .chain:
       let cipher =
         unsafe operation.pointee.cipherByteCount > 0 ? cipherSteps(session.pointee.cipher) : 0
@@ -130,22 +130,22 @@ extension KernelLane {
   @_noAllocation @_noLocks
   private static func cipherSteps(_ cipher: CipherAlgorithm) -> UInt32 {
     cipher == .aesF8
-      ? UInt32(KernelStep.f8Vector.rawValue) | UInt32(KernelStep.f8Stream.rawValue) << 8
-      : UInt32(KernelStep.cipher.rawValue)
+      ? KernelStep.f8Vector.code | KernelStep.f8Stream.code << 8
+      : KernelStep.cipher.code
   }
 
   @_noAllocation @_noLocks
   private static func macStep(_ mac: MACAlgorithm) -> UInt32 {
-    UInt32(mac.ivByteCount > 0 ? KernelStep.gmac.rawValue : KernelStep.digest.rawValue)
+    mac.ivByteCount > 0 ? KernelStep.gmac.code : KernelStep.digest.code
   }
 
   @_noAllocation @_noLocks
   private static func tailSteps(_ session: UnsafePointer<SessionParameters>) -> UInt32 {
     switch unsafe session.pointee.hashMode {
-    case .plain: UInt32(KernelStep.digest.rawValue)
+    case .plain: KernelStep.digest.code
     case .authenticated: unsafe macStep(session.pointee.mac)
     case .nested:
-      UInt32(KernelStep.innerDigest.rawValue) | UInt32(KernelStep.outerDigest.rawValue) << 8
+      KernelStep.innerDigest.code | KernelStep.outerDigest.code << 8
     }
   }
 

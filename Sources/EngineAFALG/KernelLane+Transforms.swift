@@ -113,7 +113,7 @@ extension KernelLane {
     // SAFETY: the entry is in bounds; the name lives as long as the engine; the key has the length given.
     let transform = table.transform(at: index)
     guard transform.isPresent, let name = unsafe transform.name else { return .unsupported }
-    let socket = unsafe ckcapi_open(transform.kind.rawValue, name)
+    let socket = unsafe ckcapi_open(transform.kind.code, name)
     guard socket >= 0 else { return .unsupported }
     let pointer = unsafe parts + Int(entry &* KeyedEntry.partCount &+ part)
     unsafe pointer.pointee.socketPlusOne = socket &+ 1

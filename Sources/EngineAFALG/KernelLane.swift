@@ -232,7 +232,7 @@ public struct KernelLane: ~Copyable, EngineLane {
   @_noAllocation @_noLocks
   private mutating func submitStep(_ job: UnsafeMutablePointer<KernelJob>) -> CryptoOutcome {
     // SAFETY: the job's exchange stays where it is until the step ends.
-    let step = unsafe KernelStep(rawValue: UInt8(truncatingIfNeeded: job.pointee.steps))
+    let step = unsafe KernelStep.first(of: job.pointee.steps)
     guard let step, ring.reserve(2) else { return .failed }
     unsafe job.pointee.part = Self.part(of: step)
     let outcome = unsafe fill(job, step)
@@ -245,7 +245,7 @@ public struct KernelLane: ~Copyable, EngineLane {
         parts[Int(job.pointee.entry &* KeyedEntry.partCount &+ job.pointee.part)]
           .transformIndex))
     // A hash is computed while its message is sent; what the kernel finishes by itself needs nobody to wait.
-    let isHash = transform.kind == .hash
+    let isHash = transform.kind.code == TransformKind.hash.code
     let index = unsafe UInt32(truncatingIfNeeded: job - jobs)
     unsafe ring.sendThenRead(
       fd: Self.descriptor(socket), message: Self.message(of: job), vector: Self.output(of: job),

@@ -5,6 +5,9 @@ import Glibc
 /// What kind of socket a transform is.
 enum TransformKind: Int32 {
   case skcipher, hash, aead
+
+  /// What CKcapi calls it.
+  var code: Int32 { @_noAllocation @_noLocks get { rawValue } }
 }
 
 /// One algorithm as the kernel knows it; lanes look these up by number.

@@ -6,12 +6,17 @@ public import IOUring
 @safe
 public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane {
   @usableFromInline internal var lanes: Lanes
+  /// Room for a batch of one.
+  @usableFromInline internal let single: UnsafeMutablePointer<UnsafeMutablePointer<CryptoOperation>>
 
   public init(
     engines: Lanes.Engines, environment: LaneEnvironment
   ) throws(EngineError) {
     lanes = try Lanes(engines: engines, environment: environment)
+    unsafe single = .allocate(capacity: 1)
   }
+
+  deinit { unsafe single.deallocate() }
 
   @inlinable
   public mutating func submit(
@@ -42,7 +47,8 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
   /// Gives an operation to the other engines of its session's route, until one takes it.
   @inlinable
   internal mutating func submitElsewhere(_ operation: UnsafeMutablePointer<CryptoOperation>) {
-    // SAFETY: as for submit; the batch is the one pointer, on this stack.
+    // SAFETY: as for submit; the room for the batch is the lane's own. (A closure over the pointer's place would retain in
+    // debug builds.)
     while unsafe operation.pointee.disposition == .done
       && operation.pointee.outcome == .unsupported
     {
@@ -52,10 +58,8 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
       guard next != EngineRoute.none else { return }
       unsafe operation.pointee.engineIndex = next
       unsafe operation.pointee.outcome = .ok
-      var single = unsafe operation
-      unsafe withUnsafeMutablePointer(to: &single) {
-        unsafe lanes.submit(UnsafeMutableBufferPointer(start: $0, count: 1), toEngine: next)
-      }
+      unsafe single.initialize(to: operation)
+      unsafe lanes.submit(UnsafeMutableBufferPointer(start: single, count: 1), toEngine: next)
     }
   }
 

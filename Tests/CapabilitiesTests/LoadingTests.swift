@@ -9,7 +9,7 @@ import Testing
 
   private func message(path: String) -> String {
     do {
-      _ = try Configuration.load(path: path)
+      _ = try Configuration.load(path: path, engines: KnownEngines.all)
       return "read"
     } catch {
       return "\(error)"

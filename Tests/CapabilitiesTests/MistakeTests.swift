@@ -17,7 +17,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
   @Test("A mistake is one line with its place and what would be right", arguments: mistakes)
   func mistakeIsExplained(mistake: Mistake) {
     let error = #expect(throws: ConfigurationError.self) {
-      try Configuration.parse(text: mistake.text, fileName: "f.yaml")
+      try Configuration.parse(text: mistake.text, fileName: "f.yaml", engines: KnownEngines.all)
     }
     #expect(error.map { "\($0)" } == "f.yaml:" + mistake.message)
   }
@@ -26,7 +26,8 @@ struct Mistake: Sendable, CustomTestStringConvertible {
   func hostileWordsAreClipped() throws {
     let word = "\"a\\nb" + String(repeating: "x", count: 5000) + "\""
     let error = try #require(throws: ConfigurationError.self) {
-      try Configuration.parse(text: "version: 1\n\(word): 1\n", fileName: "f.yaml")
+      try Configuration.parse(
+        text: "version: 1\n\(word): 1\n", fileName: "f.yaml", engines: KnownEngines.all)
     }
     #expect(!"\(error)".contains("\n"))
     #expect("\(error)".count < 200)
@@ -36,9 +37,14 @@ struct Mistake: Sendable, CustomTestStringConvertible {
   func deepNestingIsRefused() {
     let text = "version: 1\ndevice: " + String(repeating: "[", count: 500_000)
     #expect(throws: ConfigurationError.self) {
-      try Configuration.parse(text: text, fileName: "f.yaml")
+      try Configuration.parse(text: text, fileName: "f.yaml", engines: KnownEngines.all)
     }
   }
+}
+
+/// A file with one line under `algorithms.cipher`, which is its fourth.
+private func inCipher(_ line: String) -> String {
+  "version: 1\nalgorithms:\n  cipher:\n    \(line)\n"
 }
 
 private let mistakes: [Mistake] = [
@@ -203,6 +209,65 @@ private let mistakes: [Mistake] = [
   Mistake(
     "version: 1\nalgorithms:\n  aead:\n    aes-gcm: { engine: [ { openssl: { driver: x } } ] }\n",
     "4:47: openssl has no drivers; only kernel takes a driver"),
+  // Engines and sizes.
+  Mistake(
+    inCipher("aes-cbc: { engine: [qat] }"),
+    #"4:25: algorithms.cipher.aes-cbc.engine[0] is "qat"; write openssl, ipsec-mb or kernel"#),
+  Mistake(
+    inCipher("kasumi-f8: { engine: [ipsec-mb, openssl] }"),
+    "4:37: openssl cannot do kasumi-f8; name ipsec-mb"),
+  Mistake(
+    inCipher("aes-xts: { engine: ipsec-mb }"),
+    "4:24: ipsec-mb cannot do aes-xts; name openssl or kernel"),
+  Mistake(
+    inCipher("aes-ctr: { engine: [ { kernel: { min-size: 1KiB } }, openssl ] }"),
+    "4:26: kernel cannot do aes-ctr; name openssl or ipsec-mb"),
+  Mistake(
+    inCipher("aes-cbc: { engine: [ { openssl: {}, kernel: {} } ] }"),
+    "4:26: algorithms.cipher.aes-cbc.engine[0] names 2 engines; write one engine per list item"),
+  Mistake(
+    inCipher("aes-cbc: { engine: [openssl, { ipsec-mb: { max-size: 64 } }] }"),
+    "4:34: ipsec-mb gets no request: the engines before it take every size that it is for; "
+      + "put it first, or bound the others with max-size or min-size"),
+  Mistake(
+    inCipher(
+      "aes-cbc: { engine: [ { openssl: { max-size: 4KiB } }, { kernel: { max-size: 64 } } ] }"),
+    "4:59: kernel gets no request: the engines before it take every size that it is for; "
+      + "put it first, or bound the others with max-size or min-size"),
+  Mistake(
+    inCipher("aes-cbc: { engine: [ { kernel: { min-size: 4KiB } } ] }"),
+    "4:24: no engine of algorithms.cipher.aes-cbc.engine takes requests of 0 to 4095; "
+      + "add an engine without min-size and max-size at the end"),
+  Mistake(
+    inCipher(
+      "aes-cbc: { engine: [ { openssl: { max-size: 64 } }, { kernel: { min-size: 4KiB } } ] }"),
+    "4:24: no engine of algorithms.cipher.aes-cbc.engine takes requests of 65 to 4095; "
+      + "add an engine without min-size and max-size at the end"),
+  Mistake(
+    inCipher("default: { engine: [ { openssl: { max-size: 1MiB } } ] }"),
+    "4:24: no engine of algorithms.cipher.default.engine takes requests of more than 1MiB; "
+      + "add an engine without min-size and max-size at the end"),
+  // Drivers.
+  Mistake(
+    inCipher("default: { engine: [ { kernel: { driver: cbc-aes-qat } } ] }"),
+    "4:46: a driver is for one algorithm; name it at the algorithm instead of at default"),
+  Mistake(
+    inCipher("aes-cbc: { engine: [ { openssl: { driver: fast } } ] }"),
+    "4:47: openssl has no drivers; only kernel takes a driver"),
+  Mistake(
+    inCipher("aes-cbc: { engine: [ { kernel: { driver: cbc aes } } ] }"),
+    #"4:46: algorithms.cipher.aes-cbc.engine[0].kernel.driver is "cbc aes"; "#
+      + "write a driver of /proc/crypto, such as cbc-aes-qat"),
+  Mistake(
+    inCipher("aes-cbc: { engine: [ { kernel: { driver: } } ] }"),
+    "4:46: algorithms.cipher.aes-cbc.engine[0].kernel.driver is empty; "
+      + "write a driver of /proc/crypto, such as cbc-aes-qat"),
+  Mistake(
+    inCipher(
+      "aes-cbc: { engine: [ { kernel: { driver: \(String(repeating: "d", count: 64)) } } ] }"),
+    "4:46: algorithms.cipher.aes-cbc.engine[0].kernel.driver is "
+      + "\"\(String(repeating: "d", count: 57))...\"; "
+      + "write a driver of /proc/crypto, such as cbc-aes-qat"),
   // Statistics and log.
   Mistake(
     "version: 1\nstats:\n  socket: stats.sock\n",

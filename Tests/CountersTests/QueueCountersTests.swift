@@ -6,7 +6,7 @@ import Testing
   @Test func newCountersAreZero() throws {
     let snapshot = try QueueCounters(rowCount: 100).snapshot()
     #expect(QueueCounter.allCases.allSatisfy { snapshot[$0] == 0 })
-    #expect(snapshot[.inFlight] == 0)
+    #expect(QueueGauge.allCases.allSatisfy { snapshot[$0] == 0 })
     #expect(snapshot.batchSizes == Array(repeating: 0, count: 64))
     #expect(snapshot.rows.isEmpty)
   }
@@ -17,13 +17,16 @@ import Testing
       counters.block.add(counter, UInt64(index + 1))
       counters.block.add(counter)
     }
-    counters.block.setGauge(.inFlight, 77)
-    counters.block.setGauge(.inFlight, 78)
+    for value: UInt64 in [77, 78] {
+      counters.block.setGauge(.inFlight, value)
+      counters.block.setGauge(.inFlightMaximum, 2 * value)
+    }
     let snapshot = counters.snapshot()
     for (index, counter) in QueueCounter.allCases.enumerated() {
       #expect(snapshot[counter] == UInt64(index + 2))
     }
     #expect(snapshot[.inFlight] == 78)
+    #expect(snapshot[.inFlightMaximum] == 156)
     #expect(snapshot.batchSizes.allSatisfy { $0 == 0 })
     #expect(snapshot.rows.isEmpty)
   }

@@ -94,9 +94,14 @@ struct ControlRequestTests {
   }
 }
 
+/// Engines for every length, in this order.
+private func route(_ engines: UInt8...) -> EngineRoute {
+  EngineRoute(engines.map { EngineRoute.Stop(engine: $0) })
+}
+
 struct SessionRequestTests {
   private let everything = AlgorithmTable(
-    offered: Dictionary(uniqueKeysWithValues: CryptoAlgorithm.allCases.map { ($0, [0]) }))
+    offered: Dictionary(uniqueKeysWithValues: CryptoAlgorithm.allCases.map { ($0, route(0)) }))
 
   private func cipher(_ change: (inout SessionRequest) -> Void = { _ in }) -> SessionRequest {
     var request = SessionRequest(service: .cipher)
@@ -110,7 +115,7 @@ struct SessionRequestTests {
   @Test func goodCipherIsResolved() throws {
     let session = try cipher().resolve(everything)
     #expect(session.service == .cipher && session.cipher == .aesCBC)
-    #expect(session.direction == .encrypt && session.engineIndex == 0)
+    #expect(session.direction == .encrypt && session.route == route(0))
   }
 
   @Test func oneWrongWordIsUnsupported() {
@@ -128,14 +133,18 @@ struct SessionRequestTests {
   }
 
   @Test func algorithmsThatAreNotOfferedAreUnsupported() {
-    let table = AlgorithmTable(offered: [.cipher(.aesCTR): [0], .cipher(.aesCBC): []])
+    let table = AlgorithmTable(offered: [.cipher(.aesCTR): route(0), .cipher(.aesCBC): route()])
     #expect(throws: Refusal.unsupported) { try cipher().resolve(table) }
     #expect(table.cipherMask == 1 << 4)
   }
 
-  @Test func chainTakesTheFirstEngineThatDoesBoth() throws {
+  @Test func chainTakesTheEnginesThatDoBothInTheCiphersOrderAndSizes() throws {
+    let cipherRoute = EngineRoute([
+      EngineRoute.Stop(engine: 2), EngineRoute.Stop(engine: 1, byteCounts: 100...200),
+      EngineRoute.Stop(engine: 0),
+    ])
     let table = AlgorithmTable(offered: [
-      .cipher(.aesCBC): [2, 1, 0], .mac(.hmacSHA1): [0, 1], .hash(.sha256): [3],
+      .cipher(.aesCBC): cipherRoute, .mac(.hmacSHA1): route(0, 1), .hash(.sha256): route(3),
     ])
     var request = cipher {
       $0.symmetricType = 2
@@ -145,7 +154,10 @@ struct SessionRequestTests {
       $0.authKeyByteCount = 20
       $0.resultByteCount = 20
     }
-    #expect(try request.resolve(table).engineIndex == 1)
+    #expect(
+      try request.resolve(table).route.stops == [
+        EngineRoute.Stop(engine: 1, byteCounts: 100...200), EngineRoute.Stop(engine: 0),
+      ])
     request.hashMode = 1
     request.hash = 4
     #expect(throws: Refusal.unsupported) { try request.resolve(table) }

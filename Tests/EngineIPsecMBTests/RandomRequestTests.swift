@@ -1,5 +1,6 @@
 import CryptoTypes
 import EngineIPsecMB
+import EngineTestSupport
 import Testing
 
 /// Random requests, many in flight at once, give what other code gives.
@@ -8,48 +9,13 @@ import Testing
 
   private static let seed = UInt64.random(in: 0...UInt64.max)
 
-  /// Runs requests in batches of random size, with flushes in between, and compares.
   private func compare(
-    _ name: String, _ index: Int, count: Int = requestsPerAlgorithm,
-    reference: (Request) -> Response,
+    _ name: String, _ index: Int, reference: (Request) -> Response,
     make: (inout RandomRequests) -> Request
   ) throws {
-    let seed = Self.seed &+ UInt64(index)
-    var random = RandomRequests(generator: SeededGenerator(state: seed))
-    let harness = try LaneHarness()
-    var done = 0
-    var open: [(Request, PreparedRequest)] = []
-    func settle() {
-      harness.finish()
-      for (request, prepared) in open {
-        if prepared.response(of: request) != reference(request) {
-          Issue.record("\(name), seed \(seed): \(request.session), \(request.source.count) bytes")
-        }
-        prepared.release()
-      }
-      open = []
-    }
-    while done < count {
-      var batch: [PreparedRequest] = []
-      for _ in 0..<1 + random.below(64) {
-        let request = make(&random)
-        let prepared = PreparedRequest(request, inPlace: random.below(2) == 0)
-        // A session's index is used once between two settlements, as nothing may be in flight when it changes.
-        let sessionIndex = open.count
-        let isStateless = sessionIndex >= LaneHarness.sessionCapacity || random.below(3) == 0
-        prepared.operation.pointee.sessionIndex =
-          isStateless ? CryptoOperation.transientSession : UInt32(sessionIndex)
-        prepared.operation.pointee.sessionGeneration = harness.nextGeneration()
-        open.append((request, prepared))
-        batch.append(prepared)
-      }
-      harness.submit(batch)
-      if random.below(3) == 0 { harness.lane.flush() }
-      harness.collect()
-      done += batch.count
-      if random.below(3) == 0 { settle() }
-    }
-    settle()
+    RandomComparison(try LaneHarness<IPsecMBLane>()).run(
+      name, seed: Self.seed &+ UInt64(index), count: Self.requestsPerAlgorithm,
+      reference: reference, make: make)
   }
 
   @Test(arguments: [CipherAlgorithm.aesECB, .aesCBC, .aesCTR, .tripleDESCBC])
@@ -85,28 +51,15 @@ import Testing
     try compare(mac.name, 200 + Int(mac.rawValue), reference: openssl.run) { $0.mac(mac) }
   }
 
+  /// RFC 3566 §4.
   @Test func xcbcAgreesWithItsDefinition() throws {
-    let openssl = try ReferenceLane()
     try compare(
-      "xcbc-aes", 300, reference: { xcbc($0, by: openssl) }, make: { $0.mac(.xcbcAES) })
-  }
-
-  /// RFC 3566 §4, with AES of the other engine.
-  private func xcbc(_ request: Request, by openssl: ReferenceLane) -> Response {
-    func encrypt(_ key: [UInt8], _ text: [UInt8], iv: [UInt8]) -> [UInt8] {
-      openssl.run(.cipher(.aesCBC, .encrypt, key: key, iv: iv, source: text)).destination
-    }
-    let zero = [UInt8](repeating: 0, count: 16)
-    let keys = (1...3).map {
-      encrypt(request.authKey, [UInt8](repeating: UInt8($0), count: 16), iv: zero)
-    }
-    var text = request.source
-    let isWhole = !text.isEmpty && text.count % 16 == 0
-    if !isWhole { text += [0x80] + [UInt8](repeating: 0, count: 15 - text.count % 16) }
-    for index in 0..<16 { text[text.count - 16 + index] ^= keys[isWhole ? 1 : 2][index] }
-    let mac = encrypt(keys[0], text, iv: zero).suffix(16)
-    return Response(
-      outcome: .ok, destination: [], result: Array(mac.prefix(request.resultByteCount)))
+      "xcbc-aes", 300,
+      reference: {
+        let mac = Reference.xcbc(key: $0.authKey, $0.source)
+        return Response(
+          outcome: .ok, destination: [], result: Array(mac.prefix($0.resultByteCount)))
+      }, make: { $0.mac(.xcbcAES) })
   }
 
   @Test(arguments: AEADAlgorithm.allCases)
@@ -138,8 +91,8 @@ import Testing
   /// What no other engine has: the same text comes back, and each shape of a request gives the same.
   @Test(arguments: [(CipherAlgorithm.kasumiF8, 2500), (.snow3gUEA2, 70_000), (.zucEEA3, 8188)])
   func mobileCiphersComeBack(_ cipher: CipherAlgorithm, _ longest: Int) throws {
-    var random = RandomRequests(generator: SeededGenerator(state: Self.seed))
-    let harness = try LaneHarness()
+    var random = RandomRequests(seed: Self.seed)
+    let harness = try LaneHarness<IPsecMBLane>()
     for turn in 0..<1000 {
       var request = random.cipher(cipher)
       request.session.direction = .encrypt
@@ -163,7 +116,7 @@ import Testing
   }
 
   @Test func textsThat3GPPDoesNotDefineAreRefused() throws {
-    let harness = try LaneHarness()
+    let harness = try LaneHarness<IPsecMBLane>()
     let key = [UInt8](0..<16)
     func outcome(_ request: Request) -> CryptoOutcome {
       let outcome = harness.run(request).outcome

@@ -1,4 +1,6 @@
 import CryptoTypes
+import EngineIPsecMB
+import EngineTestSupport
 import Testing
 
 /// What the lane and the library keep of keys, and for how long.
@@ -40,76 +42,28 @@ import Testing
     ]
   }
 
-  /// Runs a request under a key that stands nowhere else in memory, and returns that key with all bits flipped.
-  private func runUnderSecretKey(
-    _ request: Request, on harness: LaneHarness, sessionIndex: UInt32,
-    _ generator: inout SeededGenerator
-  ) -> [UInt8] {
-    let prepared = PreparedRequest(request, inPlace: false)
-    let isMAC = request.session.service == .mac
-    let key = isMAC ? prepared.session.pointee.authKey : prepared.session.pointee.cipherKey
-    let count = isMAC ? request.authKey.count : request.cipherKey.count
-    let writable = UnsafeMutablePointer(mutating: key)
-    var flipped: [UInt8] = []
-    for index in 0..<count {
-      let byte = UInt8(truncatingIfNeeded: generator.next() >> 24)
-      writable?[index] = byte
-      flipped.append(~byte)
+  /// Only HMAC, XCBC and SNOW 3G keep no key as it came.
+  private static func keepsKey(_ request: Request) -> Bool {
+    switch request.session.service {
+    case .mac: ![.hmacSHA256, .xcbcAES, .snow3gUIA2].contains(request.session.mac)
+    case .cipher: request.session.cipher != .snow3gUEA2
+    default: true
     }
-    prepared.operation.pointee.sessionIndex = sessionIndex
-    prepared.operation.pointee.sessionGeneration = harness.nextGeneration()
-    harness.submit([prepared])
-    harness.finish()
-    #expect(prepared.operation.pointee.outcome == .ok)
-    prepared.release()
-    return flipped
   }
 
-  /// The first bytes of a key, which every AES schedule begins with.
-  private func occurrences(_ flipped: [UInt8]) throws -> Int {
-    try MemorySearch.occurrences(ofComplement: Array(flipped.prefix(16)))
-  }
+  private let traces = KeyTraces { try LaneHarness<IPsecMBLane>() }
+  private let keyed = Self.keyed.map { ($0, keepsKey: Self.keepsKey($0)) }
 
-  @Test func forgetLeavesNoKeyInMemory() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 0xfeed)
-    var found = 0
-    for (index, request) in Self.keyed.enumerated() {
-      let flipped = runUnderSecretKey(request, on: harness, sessionIndex: 3, &generator)
-      if try occurrences(flipped) > 0 { found += 1 }
-      harness.lane.forget(sessionIndex: 3)
-      #expect(try occurrences(flipped) == 0, "request \(index)")
-    }
-    // The search is able to find what is there: only HMAC, XCBC and SNOW 3G keep no key as it came.
-    #expect(found == Self.keyed.count - 4)
-  }
+  @Test func forgetLeavesNoKeyInMemory() throws { try traces.expectNoneAfterForget(keyed) }
 
   @Test func aStatelessRequestLeavesNoKeyInMemory() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 0xbeef)
-    for (index, request) in Self.keyed.enumerated() {
-      let flipped = runUnderSecretKey(
-        request, on: harness, sessionIndex: CryptoOperation.transientSession, &generator)
-      #expect(try occurrences(flipped) == 0, "request \(index)")
-    }
+    try traces.expectNoneAfterStatelessRequests(keyed)
   }
 
-  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws {
-    var generator = SeededGenerator(state: 0xcafe)
-    var flipped: [[UInt8]] = []
-    do {
-      let harness = try LaneHarness()
-      for (index, request) in Self.keyed.enumerated() {
-        flipped.append(
-          runUnderSecretKey(request, on: harness, sessionIndex: UInt32(index), &generator))
-      }
-      #expect(try occurrences(flipped[0]) > 0)
-    }
-    for key in flipped { #expect(try occurrences(key) == 0) }
-  }
+  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws { try traces.expectNoneAfterTheLane(keyed) }
 
   @Test func keysThatDoNotFitAreRefused() throws {
-    let harness = try LaneHarness()
+    let harness = try LaneHarness<IPsecMBLane>()
     for count in 0...80 {
       let key = [UInt8](repeating: 1, count: count)
       for cipher in CipherAlgorithm.allCases {

@@ -1,49 +1,13 @@
 import CryptoTypes
 import EngineOpenSSL
+import EngineTestSupport
 import Testing
 
 @Suite struct AEADVectorTests {
-  private func check(_ path: String, _ aead: AEADAlgorithm) throws -> (valid: Int, invalid: Int) {
-    let harness = try LaneHarness()
-    var counts = (valid: 0, invalid: 0)
-    for vector in try VectorFile.read(path).testGroups.flatMap(\.tests) {
-      let key = vector.keyBytes
-      var iv = vector.ivBytes
-      if aead == .gcm && iv.count != 12 && !iv.isEmpty {
-        iv = Reference.preCounterBlock(key: key, iv: iv)
-      }
-      let opening = Request.open(
-        aead, key: key, iv: iv, aad: vector.aadBytes, source: vector.ciphertext,
-        tag: vector.tagBytes)
-      guard aead.accepts(ivByteCount: iv.count) else {
-        #expect(!vector.isValid)
-        #expect(harness.run(opening).outcome == .failed, "\(path) \(vector.tcId)")
-        counts.invalid += 1
-        continue
-      }
-      let opened = harness.runAllWays(opening)
-      guard vector.isValid else {
-        counts.invalid += 1
-        let zeros = [UInt8](repeating: 0, count: vector.ciphertext.count)
-        #expect(
-          opened == Response(outcome: .tagMismatch, destination: zeros, result: []),
-          "\(path) \(vector.tcId)")
-        continue
-      }
-      counts.valid += 1
-      #expect(
-        opened == Response(outcome: .ok, destination: vector.message, result: []),
-        "\(path) \(vector.tcId)")
-      let sealed = harness.runAllWays(
-        .seal(
-          aead, key: key, iv: iv, aad: vector.aadBytes, source: vector.message,
-          tagByteCount: vector.tagBytes.count))
-      #expect(
-        sealed
-          == Response(outcome: .ok, destination: vector.ciphertext, result: vector.tagBytes),
-        "\(path) \(vector.tcId)")
-    }
-    return counts
+  private func check(
+    _ path: String, _ aead: AEADAlgorithm
+  ) throws -> VectorChecks<OpenSSLLane>.Counts {
+    try VectorChecks(OpenSSLHarness()).aeads(path, aead)
   }
 
   @Test func gcmGivesKnownAnswers() throws {

@@ -1,6 +1,8 @@
 import COpenSSL
 import CryptoTypes
+import EngineContract
 import EngineOpenSSL
+import EngineTestSupport
 import Foundation
 import Testing
 
@@ -106,23 +108,23 @@ import Testing
   }
 
   private func mallocs(
-    _ request: Request, count: Int, sessionIndex: UInt32, on harness: LaneHarness
+    _ request: Request, count: Int, sessionIndex: UInt32, on harness: OpenSSLHarness
   ) -> UInt64 {
     let prepared = PreparedRequest(request, inPlace: false)
     defer { prepared.release() }
     prepared.operation.pointee.sessionIndex = sessionIndex
     prepared.operation.pointee.sessionGeneration = harness.nextGeneration()
     // The first request expands keys and fills the lists.
-    for _ in 0..<4 { harness.submit(prepared) }
+    for _ in 0..<4 { harness.run(prepared) }
     #expect(prepared.operation.pointee.outcome == .ok)
     let before = copenssl_malloc_count()
-    for _ in 0..<count { harness.submit(prepared) }
+    for _ in 0..<count { harness.run(prepared) }
     #expect(prepared.operation.pointee.outcome == .ok)
     return copenssl_malloc_count() - before
   }
 
   @Test func noRequestOfASessionReachesMalloc() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     #expect(harness.engine.recyclesMemory)
     for (name, request) in Self.requests + Self.furtherRequests {
       #expect(mallocs(request, count: 100_000, sessionIndex: 0, on: harness) == 0, "\(name)")
@@ -130,7 +132,7 @@ import Testing
   }
 
   @Test func noStatelessRequestReachesMalloc() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     for (name, request) in Self.requests + Self.furtherRequests {
       let count = mallocs(
         request, count: 5000, sessionIndex: CryptoOperation.transientSession, on: harness)
@@ -139,7 +141,7 @@ import Testing
   }
 
   @Test func failedVerificationsDoNotReachMallocEither() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     for iv in [12, 16] {
       let request = Request.open(
         .gcm, key: Self.key, iv: Array(Self.iv.prefix(iv)), aad: [], source: Self.text,
@@ -148,9 +150,9 @@ import Testing
       defer { prepared.release() }
       prepared.operation.pointee.sessionIndex = 1
       prepared.operation.pointee.sessionGeneration = harness.nextGeneration()
-      for _ in 0..<4 { harness.submit(prepared) }
+      for _ in 0..<4 { harness.run(prepared) }
       let before = copenssl_malloc_count()
-      for _ in 0..<10_000 { harness.submit(prepared) }
+      for _ in 0..<10_000 { harness.run(prepared) }
       #expect(prepared.operation.pointee.outcome == .tagMismatch)
       #expect(copenssl_malloc_count() == before)
     }
@@ -159,7 +161,7 @@ import Testing
   // MARK: The recycler itself
 
   @Test func freedBlocksComeBackWiped() throws {
-    #expect(try OpenSSLEngine().recyclesMemory)
+    #expect(try OpenSSLEngine(EngineOptions()).recyclesMemory)
     for count in [1, 64, 65, 200, 512, 1000, 1024] {
       let block = try #require(CRYPTO_malloc(count, "", 0))
       memset(block, 0x5a, count)
@@ -173,7 +175,7 @@ import Testing
   }
 
   @Test func listsAreBounded() throws {
-    _ = try OpenSSLEngine()
+    _ = try OpenSSLEngine(EngineOptions())
     var blocks = (0..<100).map { _ in CRYPTO_malloc(300, "", 0) }
     for block in blocks { CRYPTO_free(block, "", 0) }
     let before = copenssl_malloc_count()
@@ -183,7 +185,7 @@ import Testing
   }
 
   @Test func growingABlockKeepsItsContents() throws {
-    _ = try OpenSSLEngine()
+    _ = try OpenSSLEngine(EngineOptions())
     var block = try #require(CRYPTO_malloc(10, "", 0))
     for index in 0..<10 { block.storeBytes(of: UInt8(index), toByteOffset: index, as: UInt8.self) }
     for count in [64, 65, 1024, 1025, 9000, 20] {
@@ -196,7 +198,7 @@ import Testing
   }
 
   @Test func blocksMayBeFreedByAnotherThread() throws {
-    _ = try OpenSSLEngine()
+    _ = try OpenSSLEngine(EngineOptions())
     let blocks = (0..<200).map {
       CRYPTO_malloc(50 + $0 * 7, "", 0).map(UInt.init(bitPattern:)) ?? 0
     }

@@ -1,7 +1,9 @@
 import COpenSSL
 import CryptoTypes
 import EngineOpenSSL
+import EngineTestSupport
 import Testing
+import VhostUserFrontend
 
 @Suite struct ChainTests {
   /// A chain's parameters, and what they should give, composed from one-shot calls.
@@ -75,7 +77,7 @@ import Testing
   ]
 
   private static func random(
-    _ cipher: CipherAlgorithm, _ keyByteCount: Int, _ generator: inout SeededGenerator
+    _ cipher: CipherAlgorithm, _ keyByteCount: Int, _ generator: inout SeededRandom
   ) -> Request {
     var request = Request()
     request.session.service = .chain
@@ -98,8 +100,8 @@ import Testing
   }
 
   @Test func everyCipherChainsWithEveryHashAndMAC() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 20_240_611)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 20_240_611)
     var count = 0
     for (cipher, keyByteCounts) in Self.ciphers {
       for keyByteCount in keyByteCounts {
@@ -137,7 +139,7 @@ import Testing
   }
 
   @Test func nestedHashWithoutPrefixesIsTheHashOfTheHash() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     var request = Request()
     request.session.service = .chain
     request.session.cipher = .aesCBC
@@ -159,8 +161,8 @@ import Testing
   }
 
   @Test func rangesOutsideTheSourceAndPartialBlocksAreRefused() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 3)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 3)
     var good = Self.random(.aesCBC, 16, &generator)
     good.session.hashMode = .authenticated
     good.session.mac = .hmacSHA1

@@ -1,12 +1,14 @@
 import CryptoTypes
 import EngineOpenSSL
+import EngineTestSupport
 import Testing
+import VhostUserFrontend
 
 /// Ciphers of the legacy provider, and modes and MACs that are put together.
 @Suite struct FurtherCipherTests {
   @Test func arc4TakesEveryKeyLength() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 4)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 4)
     for count in 5...256 {
       let key = generator.bytes(count)
       let source = generator.bytes(Int.random(in: 0...300, using: &generator))
@@ -21,7 +23,7 @@ import Testing
   }
 
   @Test func everyRequestStartsARC4Anew() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let requests = [[UInt8](0..<5), [UInt8](0..<200)].map {
       Request.cipher(.arc4, .encrypt, key: $0, iv: [], source: [UInt8](repeating: 0, count: 99))
     }
@@ -40,7 +42,7 @@ import Testing
   }
 
   @Test func counterOfTripleDESWrapsInSixtyFourBits() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let key = (0..<24).map { UInt8($0 * 11 + 1) }
     for last: UInt8 in [0xfc, 0xff] {
       let iv = [UInt8](repeating: 0xff, count: 7) + [last]
@@ -57,7 +59,7 @@ import Testing
   }
 
   @Test func f8CountsBlocksAcrossPieces() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let key = (0..<48).map { UInt8($0 * 5 + 3) }
     let iv = [UInt8](16..<32)
     for count in [0, 1, 15, 16, 17, 4095, 4096, 4097, 70_001] {
@@ -70,7 +72,7 @@ import Testing
   }
 
   @Test func ivOfTheWrongLengthIsRefused() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     for (cipher, key) in [(CipherAlgorithm.tripleDESCTR, 24), (.aesF8, 32), (.desCBC, 8)] {
       for count in 0...16 where count != cipher.ivByteCount {
         let request = Request.cipher(
@@ -82,8 +84,8 @@ import Testing
   }
 
   @Test func macsOfEveryLengthAgreeWithTheirDefinition() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 0x3566)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 0x3566)
     for length in Array(0...70) + [4079, 4080, 4081, 4096, 4112, 9000, 70_000] {
       let source = generator.bytes(length)
       let key = generator.bytes([16, 24, 32][length % 3])
@@ -107,8 +109,8 @@ import Testing
   }
 
   @Test func aChainsCipherAndMACKeepTheirKeysApart() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 77)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 77)
     // AES-CBC and f8 borrow the primitives that CBC-MAC and XCBC are built on.
     for cipher in [CipherAlgorithm.aesCBC, .aesF8, .aesECB] {
       for mac in [MACAlgorithm.cbcmacAES, .xcbcAES] {
@@ -143,7 +145,7 @@ import Testing
   }
 
   @Test func aPartialBlockOfCBCMACLeavesTheSessionUsable() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     var chain = Request.cipher(
       .aesCTR, .encrypt, key: [UInt8](0..<16), iv: [UInt8](0..<16),
       source: [UInt8](repeating: 1, count: 64))

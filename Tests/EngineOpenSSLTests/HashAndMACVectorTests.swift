@@ -1,27 +1,11 @@
 import CryptoTypes
 import EngineOpenSSL
+import EngineTestSupport
 import Testing
 
 @Suite struct HashAndMACVectorTests {
-  private func checkHashes(
-    _ path: String, _ hash: (Int) -> HashAlgorithm?
-  ) throws -> Int {
-    let harness = try LaneHarness()
-    var count = 0
-    for group in try VectorFile.read(path).testGroups {
-      let tagSize = try #require(group.tagSize)
-      let algorithm = try #require(hash(tagSize))
-      for vector in group.tests {
-        let response = harness.runAllWays(
-          .hash(algorithm, source: vector.message, resultByteCount: vector.tagBytes.count))
-        #expect(vector.isValid)
-        #expect(
-          response == Response(outcome: .ok, destination: [], result: vector.tagBytes),
-          "\(path) \(vector.tcId)")
-        count += 1
-      }
-    }
-    return count
+  private func checkHashes(_ path: String, _ hash: (Int) -> HashAlgorithm?) throws -> Int {
+    try VectorChecks(OpenSSLHarness()).hashes(path, hash)
   }
 
   @Test func secureHashesGiveKnownAnswers() throws {
@@ -44,7 +28,7 @@ import Testing
   }
 
   @Test func truncatedHashIsTheLeadingBytes() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let whole = harness.run(.hash(.sha256, source: [1, 2, 3], resultByteCount: 32)).result
     for count in 1...32 {
       let part = harness.run(.hash(.sha256, source: [1, 2, 3], resultByteCount: count))
@@ -55,44 +39,10 @@ import Testing
     #expect(harness.run(.hash(.shake128, source: [], resultByteCount: 65537)).outcome == .failed)
   }
 
-  /// Valid vectors must match, invalid ones must not; key sizes that the algorithm has not are refused.
-  private func checkMACs(_ path: String, _ mac: MACAlgorithm) throws -> (valid: Int, invalid: Int) {
-    let harness = try LaneHarness()
-    var counts = (valid: 0, invalid: 0)
-    for group in try VectorFile.read(path).testGroups {
-      let tagByteCount = try #require(group.tagSize) / 8
-      for vector in group.tests {
-        // Some files give the whole tag beside the length that is to be compared.
-        let tag = vector.isValid ? Array(vector.tagBytes.prefix(tagByteCount)) : vector.tagBytes
-        let request = Request.mac(
-          mac, key: vector.keyBytes, iv: mac.ivByteCount > 0 ? vector.ivBytes : [],
-          source: vector.message, resultByteCount: tagByteCount)
-        guard mac.accepts(keyByteCount: vector.keyBytes.count) else {
-          #expect(!vector.isValid)
-          #expect(harness.validate(request) == .failed)
-          #expect(harness.runAllWays(request).outcome == .failed)
-          counts.invalid += 1
-          continue
-        }
-        if mac == .gmacAES && vector.ivBytes.count != 12 {
-          // The MAC takes 12 bytes; the same tag comes from GCM with the IV hashed to J0 and no text.
-          let sealed = harness.runAllWays(
-            .seal(
-              .gcm, key: vector.keyBytes,
-              iv: Reference.preCounterBlock(key: vector.keyBytes, iv: vector.ivBytes),
-              aad: vector.message, source: [], tagByteCount: tagByteCount))
-          #expect(sealed.outcome == .ok)
-          #expect((sealed.result == tag) == vector.isValid, "\(path) \(vector.tcId)")
-          #expect(harness.run(request).outcome == .failed)
-        } else {
-          let response = harness.runAllWays(request)
-          #expect(response.outcome == .ok)
-          #expect((response.result == tag) == vector.isValid, "\(path) \(vector.tcId)")
-        }
-        if vector.isValid { counts.valid += 1 } else { counts.invalid += 1 }
-      }
-    }
-    return counts
+  private func checkMACs(
+    _ path: String, _ mac: MACAlgorithm
+  ) throws -> VectorChecks<OpenSSLLane>.Counts {
+    try VectorChecks(OpenSSLHarness()).macs(path, mac)
   }
 
   @Test func hmacGivesKnownAnswers() throws {

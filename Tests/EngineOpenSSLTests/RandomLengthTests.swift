@@ -1,13 +1,15 @@
 import CryptoTypes
 import EngineOpenSSL
+import EngineTestSupport
 import Testing
+import VhostUserFrontend
 
 @Suite struct RandomLengthTests {
   private static let count = 2000
 
   @Test func randomRequestsAgreeWithOneShotCalls() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 0x5eed_0001)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 0x5eed_0001)
     let ciphers: [(CipherAlgorithm, Int)] = [
       (.aesECB, 16), (.aesECB, 24), (.aesECB, 32), (.aesCBC, 16), (.aesCBC, 24), (.aesCBC, 32),
       (.aesCTR, 16), (.aesCTR, 24), (.aesCTR, 32), (.aesXTS, 32), (.aesXTS, 64),
@@ -60,7 +62,7 @@ import Testing
   /// GCM's text comes from counter
   /// mode, and its 16-byte form from an IV of 12 bytes agrees with the plain form in all but the counter.
   private func checkAEAD(
-    _ round: Int, _ length: Int, _ harness: LaneHarness, _ generator: inout SeededGenerator
+    _ round: Int, _ length: Int, _ harness: OpenSSLHarness, _ generator: inout SeededRandom
   ) throws {
     let aead = AEADAlgorithm.allCases[round % 3]
     let key = generator.bytes(aead == .chacha20Poly1305 ? 32 : [16, 24, 32][round / 3 % 3])
@@ -104,8 +106,8 @@ import Testing
   }
 
   @Test func counterOfGCMWrapsInThirtyTwoBits() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 9)
+    let harness = try OpenSSLHarness()
+    var generator = SeededRandom(seed: 9)
     for last: UInt8 in [0xfd, 0xfe, 0xff] {
       let key = generator.bytes(16)
       let j0 = generator.bytes(12) + [0xff, 0xff, 0xff, last]

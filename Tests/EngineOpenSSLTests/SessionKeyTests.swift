@@ -1,4 +1,5 @@
 import CryptoTypes
+import EngineTestSupport
 import Foundation
 import Testing
 
@@ -26,7 +27,7 @@ import Testing
   }
 
   @Test func sessionsKeepTheirKeysApart() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let keys = (0..<4).map { [UInt8](repeating: UInt8($0), count: 16) }
     let alone = keys.map { harness.run(cbc($0)).destination }
     for _ in 0..<3 {
@@ -39,7 +40,7 @@ import Testing
   }
 
   @Test func keysAreExpandedOncePerGeneration() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let first = [UInt8](repeating: 1, count: 16)
     let second = [UInt8](repeating: 2, count: 16)
     let underFirst = harness.run(cbc(first), generation: 1).destination
@@ -52,7 +53,7 @@ import Testing
   }
 
   @Test func aNewGenerationMayBeOfAnotherService() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     for _ in 0..<3 {
       #expect(harness.run(cbc([UInt8](0..<16))).outcome == .ok)
       #expect(harness.run(.hash(.sha1, source: [1], resultByteCount: 20)).outcome == .ok)
@@ -62,16 +63,16 @@ import Testing
   }
 
   @Test func indexBeyondTheCapacityIsServedLikeAStatelessRequest() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let request = cbc([UInt8](0..<16))
-    let index = UInt32(LaneHarness.sessionCapacity)
+    let index = UInt32(OpenSSLHarness.sessionCapacity)
     #expect(harness.run(request, sessionIndex: index) == harness.run(request))
     harness.lane.forget(sessionIndex: index)
     harness.lane.forget(sessionIndex: .max)
   }
 
   @Test func aRefusedKeyLeavesNothingAndIsRefusedAgain() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let bad = cbc([1, 2, 3])
     for _ in 0..<3 { #expect(harness.run(bad, generation: 5).outcome == .failed) }
     #expect(harness.run(cbc([UInt8](0..<16)), generation: 5).outcome == .ok)
@@ -118,84 +119,33 @@ import Testing
     ]
   }
 
-  /// Runs a request under a key that stands nowhere else in memory, and returns that key with all bits flipped.
-  private func runUnderSecretKey(
-    _ request: Request, on harness: LaneHarness, sessionIndex: UInt32,
-    _ generator: inout SeededGenerator
-  ) -> [UInt8] {
-    let prepared = PreparedRequest(request, inPlace: false)
-    let key: UnsafePointer<UInt8>?
-    let count: UInt32
-    if request.session.service == .mac {
-      (key, count) = (prepared.session.pointee.authKey, prepared.session.pointee.authKeyByteCount)
-    } else {
-      key = prepared.session.pointee.cipherKey
-      count = prepared.session.pointee.cipherKeyByteCount
+  /// A key schedule begins with the key, and ChaCha20 keeps its own as it is.
+  ///
+  /// HMAC keeps only what the padded keys hash
+  /// to, XCBC what the key enciphers, ARC4 a permutation.
+  private static func keepsKey(_ request: Request) -> Bool {
+    switch request.session.service {
+    case .mac: ![.hmacSHA256, .xcbcAES].contains(request.session.mac)
+    case .cipher: request.session.cipher != .arc4
+    default: true
     }
-    let writable = UnsafeMutablePointer(mutating: key)
-    var flipped: [UInt8] = []
-    for index in 0..<Int(count) {
-      let byte = UInt8(truncatingIfNeeded: generator.next() >> 24)
-      writable?[index] = byte
-      flipped.append(~byte)
-    }
-    prepared.operation.pointee.sessionIndex = sessionIndex
-    prepared.operation.pointee.sessionGeneration = harness.nextGeneration()
-    harness.submit(prepared)
-    #expect(prepared.operation.pointee.outcome == .ok)
-    prepared.release()
-    return flipped
   }
 
-  @Test func forgetLeavesNoKeyInMemory() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 0xfeed)
-    for request in Self.keyed {
-      let flipped = runUnderSecretKey(request, on: harness, sessionIndex: 3, &generator)
-      let half = Array(flipped.prefix(16))
-      // A key schedule begins with the key, and ChaCha20 keeps its own as it is. HMAC keeps only what the padded keys
-      // hash to, XCBC what the key enciphers, ARC4 a permutation.
-      let isMAC = request.session.service == .mac
-      let keepsOther =
-        isMAC
-        ? [.hmacSHA256, .xcbcAES].contains(request.session.mac)
-        : request.session.service == .cipher && request.session.cipher == .arc4
-      #expect(try (MemorySearch.occurrences(ofComplement: half) > 0) == !keepsOther)
-      harness.lane.forget(sessionIndex: 3)
-      #expect(try MemorySearch.occurrences(ofComplement: half) == 0)
-    }
-  }
+  private let traces = KeyTraces { try OpenSSLHarness() }
+  private let keyed = Self.keyed.map { ($0, keepsKey: Self.keepsKey($0)) }
+
+  @Test func forgetLeavesNoKeyInMemory() throws { try traces.expectNoneAfterForget(keyed) }
 
   @Test func aStatelessRequestLeavesNoKeyInMemory() throws {
-    let harness = try LaneHarness()
-    var generator = SeededGenerator(state: 0xbeef)
-    for request in Self.keyed {
-      let flipped = runUnderSecretKey(
-        request, on: harness, sessionIndex: CryptoOperation.transientSession, &generator)
-      #expect(try MemorySearch.occurrences(ofComplement: Array(flipped.prefix(16))) == 0)
-    }
+    try traces.expectNoneAfterStatelessRequests(keyed)
   }
 
-  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws {
-    var generator = SeededGenerator(state: 0xcafe)
-    var flipped: [[UInt8]] = []
-    do {
-      let harness = try LaneHarness()
-      for (index, request) in Self.keyed.enumerated() {
-        flipped.append(
-          runUnderSecretKey(request, on: harness, sessionIndex: UInt32(index), &generator))
-      }
-      #expect(try MemorySearch.occurrences(ofComplement: Array(flipped[0].prefix(16))) > 0)
-    }
-    for key in flipped {
-      #expect(try MemorySearch.occurrences(ofComplement: Array(key.prefix(16))) == 0)
-    }
-  }
+  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws { try traces.expectNoneAfterTheLane(keyed) }
 
   // MARK: Validation
 
   @Test func keysThatDoNotFitAreRefused() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     for cipher in CipherAlgorithm.allCases {
       for count in Array(0...80) + [255, 256, 257] {
         let key = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
@@ -234,7 +184,7 @@ import Testing
 
   @Test(arguments: CryptoDirection.allCases)
   func equalHalvesOfAnXTSKeyAreRefused(_ direction: CryptoDirection) throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     for count in [32, 64] {
       let half = [UInt8](0..<UInt8(count / 2))
       let request = Request.cipher(
@@ -251,7 +201,7 @@ import Testing
   }
 
   @Test func lengthsThatDoNotFitFailAndLeaveTheSessionUsable() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let key = [UInt8](0..<16)
     let good = cbc(key)
     let expected = harness.run(good, generation: 1)
@@ -276,21 +226,21 @@ import Testing
   }
 
   @Test func operationsBeyondOneGibibyteFail() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let prepared = PreparedRequest(cbc([UInt8](0..<16)), inPlace: true)
     defer { prepared.release() }
     prepared.operation.pointee.sourceByteCount = 1 << 30 + 1
     prepared.operation.pointee.sessionIndex = 0
-    harness.submit(prepared)
+    harness.run(prepared)
     #expect(prepared.operation.pointee.outcome == .failed)
     prepared.operation.pointee.sourceByteCount = 64
     prepared.operation.pointee.aadByteCount = .max
-    harness.submit(prepared)
+    harness.run(prepared)
     #expect(prepared.operation.pointee.outcome == .failed)
   }
 
   @Test func emptySourcesAreLegal() throws {
-    let harness = try LaneHarness()
+    let harness = try OpenSSLHarness()
     let key = [UInt8](0..<16)
     for cipher in [CipherAlgorithm.aesECB, .aesCBC, .aesCTR] {
       let iv = [UInt8](repeating: 0, count: cipher.ivByteCount)

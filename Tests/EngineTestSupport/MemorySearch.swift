@@ -1,12 +1,13 @@
 import Foundation
+import TestSupport
 
 /// Looks for secrets in the writable memory of this process.
-enum MemorySearch {
+public enum MemorySearch {
   /// How often the bytes stand in memory whose complement is given.
   ///
   /// The complement is given so that the question does
   /// not put the bytes into memory itself.
-  static func occurrences(ofComplement flipped: [UInt8]) throws -> Int {
+  public static func occurrences(ofComplement flipped: [UInt8]) throws -> Int {
     let chunkByteCount = 4 << 20
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: chunkByteCount, alignment: 4096)
     defer {
@@ -20,9 +21,8 @@ enum MemorySearch {
     guard memory >= 0 else { throw POSIXError(.EACCES) }
     defer { close(memory) }
     var count = 0
-    for line in try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(
-      separator: "\n")
-    {
+    var searched: UInt = 0
+    for line in DaemonProcess.text("/proc/self/maps").split(separator: "\n") {
       let fields = line.split(separator: " ")
       guard fields.count >= 2, fields[1].hasPrefix("rw"), fields[1].hasSuffix("p") else { continue }
       let ends = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
@@ -31,6 +31,7 @@ enum MemorySearch {
       while start < ends[1] {
         let byteCount = min(UInt(chunkByteCount), ends[1] - start)
         let got = pread(memory, buffer, Int(byteCount), Int(start))
+        searched += UInt(max(0, got))
         if got > flipped.count {
           count += occurrences(
             ofComplement: flipped, in: buffer, got, from: start, except: own)
@@ -39,6 +40,8 @@ enum MemorySearch {
         start += byteCount - UInt(flipped.count - 1)
       }
     }
+    // A search that sees nothing proves nothing.
+    guard searched > 1 << 20 else { throw TestSupportError("memory could not be read") }
     return count
   }
 

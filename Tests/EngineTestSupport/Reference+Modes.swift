@@ -4,7 +4,7 @@ import CryptoTypes
 
 extension Reference {
   /// Any cipher that the engine serves.
-  static func cipher(
+  public static func cipher(
     _ cipher: CipherAlgorithm, encrypt: Bool, key: [UInt8], iv: [UInt8], source: [UInt8]
   ) -> [UInt8] {
     switch cipher {
@@ -18,7 +18,7 @@ extension Reference {
   }
 
   /// The key schedule and generator of RC4, in bytes.
-  static func arc4(key: [UInt8], _ source: [UInt8]) -> [UInt8] {
+  public static func arc4(key: [UInt8], _ source: [UInt8]) -> [UInt8] {
     var state = (0...255).map { UInt8($0) }
     var j: UInt8 = 0
     for i in 0..<256 {
@@ -72,7 +72,7 @@ extension Reference {
   }
 
   /// CBC-MAC of whole blocks.
-  static func cbcmac(key: [UInt8], _ text: [UInt8]) -> [UInt8] {
+  public static func cbcmac(key: [UInt8], _ text: [UInt8]) -> [UInt8] {
     var state = [UInt8](repeating: 0, count: 16)
     for start in stride(from: 0, to: text.count, by: 16) {
       state = block(key, zip(state, text[start..<start + 16]).map { $0 ^ $1 })
@@ -81,7 +81,7 @@ extension Reference {
   }
 
   /// RFC 3566 §4: a CBC-MAC under K1 of the text, its last block changed.
-  static func xcbc(key: [UInt8], _ text: [UInt8]) -> [UInt8] {
+  public static func xcbc(key: [UInt8], _ text: [UInt8]) -> [UInt8] {
     let keys = (1...3).map { block(key, [UInt8](repeating: UInt8($0), count: 16)) }
     let isWhole = !text.isEmpty && text.count % 16 == 0
     var text = text

@@ -3,7 +3,7 @@
 import COpenSSL
 import CryptoTypes
 
-enum Reference {
+public enum Reference {
   /// A library context with RC4 and DES in it; kept for the life of the process.
   nonisolated(unsafe) private static let library: OpaquePointer? = {
     let library = OSSL_LIB_CTX_new()
@@ -14,7 +14,7 @@ enum Reference {
   }()
 
   /// EVP from scratch: fetch by name, one context, one update.
-  static func cipher(
+  public static func cipher(
     _ name: String, encrypt: Bool, key: [UInt8], iv: [UInt8], source: [UInt8]
   ) -> [UInt8] {
     guard let cipher = EVP_CIPHER_fetch(library, name, nil), let context = EVP_CIPHER_CTX_new()
@@ -37,7 +37,7 @@ enum Reference {
     return Array(output.prefix(Int(written)))
   }
 
-  static func digest(_ name: String, _ source: [UInt8]) -> [UInt8] {
+  public static func digest(_ name: String, _ source: [UInt8]) -> [UInt8] {
     var output = [UInt8](repeating: 0, count: 64)
     var written = 0
     guard EVP_Q_digest(nil, name, nil, source, source.count, &output, &written) == 1 else {
@@ -46,11 +46,11 @@ enum Reference {
     return Array(output.prefix(written))
   }
 
-  static func hmac(_ digest: String, key: [UInt8], _ source: [UInt8]) -> [UInt8] {
+  public static func hmac(_ digest: String, key: [UInt8], _ source: [UInt8]) -> [UInt8] {
     mac("HMAC", digest, key: key, source)
   }
 
-  static func cmac(_ cipher: String, key: [UInt8], _ source: [UInt8]) -> [UInt8] {
+  public static func cmac(_ cipher: String, key: [UInt8], _ source: [UInt8]) -> [UInt8] {
     mac("CMAC", cipher, key: key, source)
   }
 
@@ -68,7 +68,7 @@ enum Reference {
   }
 
   /// J0 of an IV that is not 12 bytes long: GHASH(IV, padded ‖ 64 zero bits ‖ its length in bits).
-  static func preCounterBlock(key: [UInt8], iv: [UInt8]) -> [UInt8] {
+  public static func preCounterBlock(key: [UInt8], iv: [UInt8]) -> [UInt8] {
     if iv.count == 12 { return iv + [0, 0, 0, 1] }
     let subkey = cipher(
       "AES-\(key.count * 8)-ECB", encrypt: true, key: key, iv: [],
@@ -80,7 +80,7 @@ enum Reference {
   }
 
   /// SP 800-38D §6.3 and §6.4, a bit at a time.
-  static func ghash(subkey: [UInt8], _ text: [UInt8]) -> [UInt8] {
+  public static func ghash(subkey: [UInt8], _ text: [UInt8]) -> [UInt8] {
     var sum = [UInt8](repeating: 0, count: 16)
     for start in stride(from: 0, to: text.count, by: 16) {
       let factor = zip(sum, text[start..<start + 16]).map { $0 ^ $1 }
@@ -102,7 +102,7 @@ enum Reference {
     return sum
   }
 
-  static func name(_ cipher: CipherAlgorithm, keyByteCount: Int) -> String {
+  public static func name(_ cipher: CipherAlgorithm, keyByteCount: Int) -> String {
     switch cipher {
     case .aesECB: "AES-\(keyByteCount * 8)-ECB"
     case .aesCBC: "AES-\(keyByteCount * 8)-CBC"
@@ -116,7 +116,7 @@ enum Reference {
     }
   }
 
-  static func name(_ hash: HashAlgorithm) -> String {
+  public static func name(_ hash: HashAlgorithm) -> String {
     switch hash {
     case .md5: "MD5"
     case .sha1: "SHA1"

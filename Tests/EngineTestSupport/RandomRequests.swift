@@ -1,12 +1,15 @@
 import CryptoTypes
+import VhostUserFrontend
 
 /// Random requests of one algorithm, mostly short, some longer than a job may be.
-struct RandomRequests {
-  var generator: SeededGenerator
+public struct RandomRequests {
+  public var generator: SeededRandom
 
-  mutating func below(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
+  public init(seed: UInt64) { generator = SeededRandom(seed: seed) }
 
-  mutating func byteCount(granule: Int) -> Int {
+  public mutating func below(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
+
+  public mutating func byteCount(granule: Int) -> Int {
     let count =
       switch below(400) {
       case 0: 65_400 + below(400)
@@ -17,13 +20,13 @@ struct RandomRequests {
     return count / granule * granule
   }
 
-  mutating func keyByteCount(_ accepts: (Int) -> Bool) -> Int {
+  public mutating func keyByteCount(_ accepts: (Int) -> Bool) -> Int {
     let counts = (0...64).filter(accepts)
     return counts.isEmpty ? 0 : counts[below(counts.count)]
   }
 
   /// 16 bytes whose low 32 bits are often about to run over.
-  mutating func counterBlock() -> [UInt8] {
+  public mutating func counterBlock() -> [UInt8] {
     var block = generator.bytes(16)
     if below(4) == 0 {
       for index in (12 - below(13))..<15 { block[index] = 0xff }
@@ -32,7 +35,7 @@ struct RandomRequests {
     return block
   }
 
-  mutating func cipher(_ cipher: CipherAlgorithm) -> Request {
+  public mutating func cipher(_ cipher: CipherAlgorithm) -> Request {
     let keyByteCount = keyByteCount { cipher.accepts(keyByteCount: $0) }
     return .cipher(
       cipher, below(2) == 0 ? .encrypt : .decrypt, key: generator.bytes(keyByteCount),
@@ -40,13 +43,13 @@ struct RandomRequests {
       source: generator.bytes(byteCount(granule: cipher.granuleByteCount)))
   }
 
-  mutating func hash(_ hash: HashAlgorithm) -> Request {
+  public mutating func hash(_ hash: HashAlgorithm) -> Request {
     .hash(
       hash, source: generator.bytes(byteCount(granule: 1)),
       resultByteCount: 1 + below(hash.maximumResultByteCount))
   }
 
-  mutating func mac(_ mac: MACAlgorithm) -> Request {
+  public mutating func mac(_ mac: MACAlgorithm) -> Request {
     let isHMAC = mac.accepts(keyByteCount: 0)
     let keyByteCount = isHMAC ? below(300) : keyByteCount { mac.accepts(keyByteCount: $0) }
     return .mac(
@@ -55,7 +58,7 @@ struct RandomRequests {
       resultByteCount: 1 + below(mac.maximumResultByteCount))
   }
 
-  mutating func seal(_ aead: AEADAlgorithm) -> Request {
+  public mutating func seal(_ aead: AEADAlgorithm) -> Request {
     let ivs = (7...16).filter { aead.accepts(ivByteCount: $0) }
     let tags = (1...16).filter { aead.accepts(tagByteCount: $0) }
     let ivByteCount = ivs[below(ivs.count)]
@@ -70,7 +73,7 @@ struct RandomRequests {
   }
 
   /// A chain of any shape, with a tail that both engines have.
-  mutating func chain(_ cipher: CipherAlgorithm) -> Request {
+  public mutating func chain(_ cipher: CipherAlgorithm) -> Request {
     var request = self.cipher(cipher)
     let total = request.source.count
     request.session.service = .chain
