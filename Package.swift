@@ -173,6 +173,9 @@ let package = Package(
     tests(
       of: "EngineOpenSSL",
       ["COpenSSL", "CryptoTypes", "EngineContract", "EngineTestSupport", "TestSupport"]),
+    tests(
+      of: "HostEngines",
+      ["Capabilities", "CryptoTypes", "EngineContract", "IOUring", "TestSupport"]),
     tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
     tests(
       of: "VhostUserBackend",

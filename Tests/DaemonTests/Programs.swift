@@ -23,7 +23,9 @@ struct FinishedProgram {
     _ name: String = "vhost-user-crypto", _ arguments: [String], milliseconds: Int = 20000
   ) throws -> FinishedProgram {
     let path = try DaemonProcess.executable(name)
-    return try run(path: path, arguments, environment: nil, milliseconds: milliseconds)
+    return try run(
+      path: path, arguments, environment: DaemonProcess.inheritedEnvironment,
+      milliseconds: milliseconds)
   }
 
   static func run(

@@ -21,6 +21,8 @@ final class RingBox {
   }
   @discardableResult func submit() -> Int32 { ring.submit() }
   @discardableResult func submitAndWait() -> Int32 { ring.submitAndWait() }
+  var submissions: SubmissionRing { ring.submissions }
+  var hasPrepared: Bool { ring.hasPrepared }
   func nextCompletion() -> Completion? { ring.nextCompletion() }
 
   /// Waits for one completion.

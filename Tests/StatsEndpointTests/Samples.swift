@@ -33,6 +33,7 @@ func sampleDevice(name: String = "vm1", factor: Double = 0.5) throws -> DeviceSn
   first.block.record(row: decrypt, engine: 1, byteCount: 7, statusCode: 1, ticks: 50)
   first.block.record(row: chain, engine: 0, byteCount: 9, statusCode: 0, ticks: 60)
   first.block.record(row: aead, engine: 0, byteCount: 11, statusCode: 2, ticks: 70)
+  first.block.setGauge(.inFlightMaximum, 7)
   let sessions = SessionCounters()
   for _ in 0..<3 { sessions.recordCreated() }
   sessions.recordDestroyed()

@@ -32,6 +32,8 @@ import Testing
     #expect(queues.map(\.cpu) == [2, nil])
     #expect(queues.map(\.requests) == [13, 13])
     #expect(queues.map(\.kicks) == [2, 2])
+    #expect(queues.map(\.inFlightMaximum) == [7, 0])
+    #expect(queues.map(\.inFlight) == [0, 0])
     #expect(queues[0].batches == 2)
     #expect(queues[0].batchSizes == [3: 1, 10: 1])
   }
@@ -103,6 +105,8 @@ import Testing
     #expect(text.value("vhost_crypto_uptime_seconds", [:]) == 12.5)
     #expect(
       text.value("vhost_crypto_queue_requests_total", ["device": "vm1", "queue": "0"]) == 13)
+    #expect(
+      text.value("vhost_crypto_queue_in_flight_max", ["device": "vm2", "queue": "0"]) == 7)
     let labels = [
       "device": "vm2", "service": "cipher", "algorithm": "aes-cbc", "operation": "encrypt",
       "engine": "openssl",

@@ -24,6 +24,24 @@ public final class DaemonProcess: Sendable {
     return candidates.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "."
   }()
 
+  /// What programs find in their environment: what we do, and a place of our own for measured speeds, which leaves the
+  /// host's alone and spares all but the first of them the measuring.
+  public static let inheritedEnvironment: [String: String] = {
+    var template = Array("/tmp/vhost-crypto-cache-XXXXXX".utf8CString)
+    var variables = ProcessInfo.processInfo.environment
+    if variables["CACHE_DIRECTORY"] == nil, mkdtemp(&template) != nil {
+      let path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } }
+      variables["CACHE_DIRECTORY"] = path
+      atexit { DaemonProcess.removeCache() }
+    }
+    return variables
+  }()
+
+  private static func removeCache() {
+    guard let path = inheritedEnvironment["CACHE_DIRECTORY"] else { return }
+    try? FileManager.default.removeItem(atPath: path)
+  }
+
   /// The path of a built executable, such as `vhost-crypto`.
   public static func executable(_ name: String) throws -> String {
     let path = buildDirectory + "/" + name
@@ -62,7 +80,7 @@ public final class DaemonProcess: Sendable {
       all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
     }
     if servesStatistics { all.append("--stats-socket=\(directory.file("stats.sock"))") }
-    let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    let variables = Self.inheritedEnvironment.merging(environment) { $1 }
     process = try ChildProcess(
       program: try Self.executable(program), arguments: all + arguments,
       environment: variables.map { "\($0.key)=\($0.value)" },
