@@ -14,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${1:-$here/../../.build/guest}
 
-# What the guest loads; the modules that these need are found by themselves.
+# What a guest loads; the modules that these need are found by themselves.
 modules=(virtio_pci virtio_crypto algif_skcipher algif_hash)
 
 fail() {
@@ -74,20 +74,40 @@ unpack_kernel() {
     bs=1M status=none | "$unpack" -dc
 }
 
-# add_module NAME: copies a module and, before it, those it depends on, in loading order.
-declare -A module_files added
+# add_module ROOT NAME: copies a module and, before it, those it depends on, in loading order.
+declare -A module_files
 add_module() {
-  local name=${1//-/_} file dependency
-  [[ -z ${added[$name]:-} ]] || return 0
-  added[$name]=yes
+  local root=$1 name=${2//-/_} file dependency
+  [[ ! -e $root/modules/$name.ko ]] || return 0
   file=${module_files[$name]:-}
   [[ -n $file ]] || fail "module $name is not in the kernel package"
-  if [[ $file == *.xz ]]; then need xz xz-utils && xz -d "$file" && file=${file%.xz}; fi
+  if [[ $file == *.xz ]]; then
+    need xz xz-utils
+    xz -d "$file"
+    file=${file%.xz}
+    module_files[$name]=$file
+  fi
   for dependency in $(tr '\0' '\n' <"$file" | sed -n 's/^depends=//p' | tr ',' ' '); do
-    add_module "$dependency"
+    add_module "$root" "$dependency"
   done
-  cp "$file" "root/modules/$name.ko"
-  echo "$name" >>root/modules/order
+  cp "$file" "$root/modules/$name.ko"
+  echo "$name" >>"$root/modules/order"
+}
+
+# make_root ROOT INIT MODULE...: what every guest has.
+make_root() {
+  local root=$1 init=$2 name
+  shift 2
+  mkdir -p "$root"/{bin,dev,modules,proc,sys,tmp}
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  install -m 755 "$here/$init" "$root/init"
+  install -m 644 "$here/init-common" "$root/init-common"
+  for name in "$@"; do add_module "$root" "$name"; done
+}
+
+# archive ROOT: prints it as an initramfs.
+archive() {
+  (cd "$1" && find . -print0 | sort -z | cpio --quiet --null -o -H newc -R 0:0)
 }
 
 for tool in dpkg-deb:dpkg apt-cache:apt cpio:cpio busybox:busybox-static; do
@@ -104,16 +124,19 @@ flock -w 300 9 || fail "another guest-assets.sh holds $cache/lock"
 [[ -s kernel.deb && -z ${KERNEL_DEB:-} ]] || fetch_kernel
 
 # Everything that the two files are made of; the same sum means the same files.
-inputs=$(sha256sum "$here/guest-assets.sh" "$here/init" "$here/guest-crypto.c" kernel.deb \
+inputs=$(sha256sum "$here"/{guest-assets.sh,init,init-common,guest-crypto.c} kernel.deb \
   "$(command -v busybox)" "$compiler")
 if [[ -s vmlinux && -s initramfs.cpio.gz && -f inputs && $inputs == "$(<inputs)" ]]; then
   echo "guest-assets: up to date"
   exit 0
 fi
 
+if head -c 4096 "$(command -v busybox)" | grep -qa ld-linux; then
+  fail "busybox is not static: apt-get install busybox-static"
+fi
 rm -rf inputs kernel root
 trap 'rm -rf kernel root' EXIT
-mkdir -p kernel root/{bin,dev,modules,proc,sys,tmp}
+mkdir kernel
 dpkg-deb -x kernel.deb kernel
 unpack_kernel kernel/boot/vmlinuz-* >vmlinux.new
 [[ $(head -c 4 vmlinux.new) == $'\x7fELF' ]] || fail "vmlinuz did not unpack to an ELF image"
@@ -124,18 +147,11 @@ while read -r file; do
   name=${name%%.ko*}
   module_files[${name//-/_}]=$file
 done < <(find kernel/ -name '*.ko' -o -name '*.ko.xz')
-for name in "${modules[@]}"; do add_module "$name"; done
-
+make_root root init "${modules[@]}"
 "$compiler" -std=gnu11 -static -O2 -Wall -Wextra -Werror -o root/bin/guest-crypto \
   "$here/guest-crypto.c" || fail "guest-crypto.c does not build (apt-get install libc6-dev?)"
-cp "$(command -v busybox)" root/bin/busybox
-if head -c 4096 root/bin/busybox | grep -qa ld-linux; then
-  fail "busybox is not static: apt-get install busybox-static"
-fi
-install -m 755 "$here/init" root/init
 
-(cd root && find . -print0 | sort -z | cpio --quiet --null -o -H newc -R 0:0) \
-  | gzip -n >initramfs.cpio.gz.new
+archive root | gzip -n >initramfs.cpio.gz.new
 mv initramfs.cpio.gz.new initramfs.cpio.gz
 echo "$inputs" >inputs
 echo "guest-assets: made vmlinux and initramfs.cpio.gz in $PWD ($(paste -sd' ' root/modules/order))"
