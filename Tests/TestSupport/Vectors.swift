@@ -50,8 +50,10 @@ public struct VectorFile: Decodable, Sendable {
 ///
 /// A missing file is an error, never a skip.
 public enum Vectors {
-  /// `shared/vectors` beside the package's root.
-  public static let directory: String = URL(fileURLWithPath: #filePath)
+  /// What `VHOST_CRYPTO_VECTORS` names, else `shared/vectors` beside the package's root.
+  public static let directory: String =
+    ProcessInfo.processInfo.environment["VHOST_CRYPTO_VECTORS"]
+    ?? URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().appendingPathComponent("shared/vectors").path
 

@@ -12,6 +12,13 @@ enum VectorKind: Sendable {
   case mac(MACAlgorithm)
   case gmac
   case aead(AEADAlgorithm)
+  /// IVs as COUNT, BEARER and DIRECTION, or as the 16 bytes that are made of them.
+  case zucCipher
+  /// The message behind its IV.
+  case snow3gMAC
+  case zucMAC
+  /// KASUMI F9, also by its other name.
+  case kasumiMAC
 
   /// The requests of one test; never none.
   func probes(_ test: VectorFile.Test) throws -> [Probe] {
@@ -28,16 +35,28 @@ enum VectorKind: Sendable {
       return try Self.macProbes(algorithm, test, source: test.messageBytes)
     case .gmac: return try Self.gmacProbes(test)
     case .aead(let algorithm): return try Self.aeadProbes(algorithm, test)
+    case .zucCipher:
+      return try Self.cipherProbes(.zucEEA3, test, iv: MobileIV.zucEEA3(test.ivBytes))
+    case .snow3gMAC:
+      return try Self.macProbes(.snow3gUIA2, test, source: test.ivBytes + test.messageBytes)
+    case .zucMAC:
+      return try Self.macProbes(
+        .zucEIA3, test, source: MobileIV.zucEIA3(test.ivBytes) + test.messageBytes)
+    case .kasumiMAC:
+      let source = try MobileIV.kasumiF9Source(iv: test.ivBytes, message: test.messageBytes)
+      return try [MACAlgorithm.kasumiF9, .cbcmacKasumiF9].flatMap {
+        try Self.macProbes($0, test, source: source)
+      }
     }
   }
 
   // MARK: Ciphers
 
   private static func cipherProbes(
-    _ algorithm: CipherAlgorithm, _ test: VectorFile.Test
+    _ algorithm: CipherAlgorithm, _ test: VectorFile.Test, iv: [UInt8]? = nil
   ) throws -> [Probe] {
     let (key, message, ciphertext) = try (test.keyBytes, test.messageBytes, test.ciphertextBytes)
-    let iv = try block(algorithm, test.ivBytes)
+    let iv = try iv ?? block(algorithm, test.ivBytes)
     return [
       (CryptoDirection.encrypt, message, ciphertext), (.decrypt, ciphertext, message),
     ].map { direction, source, output in
@@ -117,7 +136,7 @@ enum VectorKind: Sendable {
     let tag = try test.tagBytes.isEmpty ? [UInt8](repeating: 0, count: 16) : test.tagBytes
     let sealed = try test.ciphertextBytes + tag
     if algorithm == .gcm && iv.count != 12 && !iv.isEmpty {
-      iv = try GHASH.firstCounterBlock(key: key, iv: iv)
+      iv = try firstCounterBlock(key: key, iv: iv)
     }
     let opening = SessionSpec.aead(
       algorithm, .decrypt, key: key, tagByteCount: tag.count, aadByteCount: aad.count)
@@ -137,40 +156,52 @@ enum VectorKind: Sendable {
   }
 }
 
-/// GHASH bit by bit, for the guest that turns a GCM IV of another length than 12 bytes into J0.
-///
-/// Spec: NIST SP 800-38D §6.3, §6.4, §7.1.
-enum GHASH {
-  static func firstCounterBlock(key: [UInt8], iv: [UInt8]) throws -> [UInt8] {
+extension VectorKind {
+  /// What the guest makes of a GCM IV of another length than 12 bytes: J0.
+  ///
+  /// Spec: NIST SP 800-38D §7.1, step 2.
+  private static func firstCounterBlock(key: [UInt8], iv: [UInt8]) throws -> [UInt8] {
     let zero = [UInt8](repeating: 0, count: 16)
     guard
       let hashKey = ReferenceCrypto.cipher(.aesECB, .encrypt, key: key, iv: [], source: zero)
     else { throw TestSupportError("no AES key of \(key.count) bytes") }
-    var blocks = iv + [UInt8](repeating: 0, count: (16 - iv.count % 16) % 16 + 8)
-    let bits = UInt64(iv.count) * 8
-    blocks += (0..<8).map { UInt8(truncatingIfNeeded: bits >> (56 - 8 * $0)) }
-    var state = zero
-    for start in stride(from: 0, to: blocks.count, by: 16) {
-      state = product(zip(state, blocks[start..<start + 16]).map { $0 ^ $1 }, hashKey)
-    }
-    return state
+    return GHASH.hash(hashKey, iv, isAssociated: false)
+  }
+}
+
+/// How the vector files write the IVs of 3GPP's algorithms, and what the device takes.
+enum MobileIV {
+  /// COUNT in little-endian order, BEARER, DIRECTION; or the IV itself.
+  ///
+  /// Spec: 3GPP TS 35.221 §3.4.
+  static func zucEEA3(_ iv: [UInt8]) throws -> [UInt8] {
+    guard iv.count == 6 else { return iv }
+    let half = Array(iv.prefix(4).reversed()) + [iv[4] << 3 | iv[5] << 2, 0, 0, 0]
+    return half + half
   }
 
-  /// The product in GF(2^128), most significant bit first.
-  private static func product(_ a: [UInt8], _ b: [UInt8]) -> [UInt8] {
-    var result = [UInt8](repeating: 0, count: 16)
-    var shifted = b
-    for bit in 0..<128 {
-      if a[bit / 8] >> (7 - UInt8(bit % 8)) & 1 == 1 {
-        for index in 0..<16 { result[index] ^= shifted[index] }
-      }
-      let isReduced = shifted[15] & 1 == 1
-      for index in (1..<16).reversed() {
-        shifted[index] = shifted[index] >> 1 | shifted[index - 1] << 7
-      }
-      shifted[0] >>= 1
-      if isReduced { shifted[0] ^= 0xE1 }
+  /// The same for the integrity algorithm, whose direction is in two places.
+  ///
+  /// Spec: 3GPP TS 35.221 §4.4.
+  static func zucEIA3(_ iv: [UInt8]) throws -> [UInt8] {
+    guard iv.count == 6 else { throw TestSupportError("an EIA3 IV of \(iv.count) bytes") }
+    let half = Array(iv.prefix(4).reversed()) + [iv[4] << 3, 0, 0, 0]
+    var whole = half + half
+    whole[8] ^= iv[5] << 7
+    whole[14] ^= iv[5] << 7
+    return whole
+  }
+
+  /// COUNT ‖ FRESH ‖ message ‖ direction ‖ 1, padded, of which the files write all, or the message apart from a
+  /// direction, COUNT and FRESH.
+  ///
+  /// Spec: 3GPP TS 35.201 §4.4.
+  static func kasumiF9Source(iv: [UInt8], message: [UInt8]) throws -> [UInt8] {
+    switch iv.count {
+    case 0: return message
+    case 8: return message
+    case 9: return Array(iv.dropFirst()) + message + [iv[0] << 7 | 0x40]
+    default: throw TestSupportError("an F9 IV of \(iv.count) bytes")
     }
-    return result
   }
 }
