@@ -1,8 +1,10 @@
 #!/bin/bash
-# Makes what a test guest boots from, in a cache folder (default: .build/guest):
+# Makes what the test guests boot from, in a cache folder (default: .build/guest):
 #
 #   vmlinux              Debian's own kernel, unpacked so that QEMU can start it through PVH
 #   initramfs.cpio.gz    busybox, the virtio-crypto and AF_ALG modules, `init`, `guest-crypto`
+#   kernel-guest.cpio    busybox, all of the kernel's cryptography that the daemon can use, and
+#                        `kernel-guest-init`; run-in-kernel-guest.sh adds programs to it
 #
 # usage: guest-assets.sh [FOLDER]
 #
@@ -16,6 +18,15 @@ cache=${1:-$here/../../.build/guest}
 
 # What a guest loads; the modules that these need are found by themselves.
 modules=(virtio_pci virtio_crypto algif_skcipher algif_hash)
+# AF_ALG loads an algorithm when it is first named, but only where there is a modprobe, which the
+# guest has not. AES itself, CBC, HMAC, MD5, SHA-1 and SHA-256 are built in; cbcmac is in ccm.
+kernel_guest_modules=(
+  algif_skcipher algif_hash algif_aead crypto_user cryptd
+  aesni_intel ecb ctr xts gcm ccm ghash_generic ghash_clmulni_intel cmac xcbc authenc
+  chacha20poly1305 chacha_generic chacha_x86_64 poly1305_generic poly1305_x86_64
+  des_generic des3_ede_x86_64 twofish_generic twofish_x86_64 twofish_x86_64_3way
+  twofish_avx_x86_64 sha1_ssse3 sha256_ssse3 sha512_generic sha512_ssse3 sha3_generic
+)
 
 fail() {
   echo "guest-assets: $*" >&2
@@ -123,10 +134,11 @@ flock -w 300 9 || fail "another guest-assets.sh holds $cache/lock"
 
 [[ -s kernel.deb && -z ${KERNEL_DEB:-} ]] || fetch_kernel
 
-# Everything that the two files are made of; the same sum means the same files.
-inputs=$(sha256sum "$here"/{guest-assets.sh,init,init-common,guest-crypto.c} kernel.deb \
-  "$(command -v busybox)" "$compiler")
-if [[ -s vmlinux && -s initramfs.cpio.gz && -f inputs && $inputs == "$(<inputs)" ]]; then
+# Everything that the files are made of; the same sum means the same files.
+inputs=$(sha256sum "$here"/{guest-assets.sh,init,init-common,kernel-guest-init,guest-crypto.c} \
+  kernel.deb "$(command -v busybox)" "$compiler")
+if [[ -s vmlinux && -s initramfs.cpio.gz && -s kernel-guest.cpio \
+  && -f inputs && $inputs == "$(<inputs)" ]]; then
   echo "guest-assets: up to date"
   exit 0
 fi
@@ -134,8 +146,8 @@ fi
 if head -c 4096 "$(command -v busybox)" | grep -qa ld-linux; then
   fail "busybox is not static: apt-get install busybox-static"
 fi
-rm -rf inputs kernel root
-trap 'rm -rf kernel root' EXIT
+rm -rf inputs kernel root kernel-root
+trap 'rm -rf kernel root kernel-root' EXIT
 mkdir kernel
 dpkg-deb -x kernel.deb kernel
 unpack_kernel kernel/boot/vmlinuz-* >vmlinux.new
@@ -150,8 +162,12 @@ done < <(find kernel/ -name '*.ko' -o -name '*.ko.xz')
 make_root root init "${modules[@]}"
 "$compiler" -std=gnu11 -static -O2 -Wall -Wextra -Werror -o root/bin/guest-crypto \
   "$here/guest-crypto.c" || fail "guest-crypto.c does not build (apt-get install libc6-dev?)"
+make_root kernel-root kernel-guest-init "${kernel_guest_modules[@]}"
 
 archive root | gzip -n >initramfs.cpio.gz.new
 mv initramfs.cpio.gz.new initramfs.cpio.gz
+# Not compressed: more archives are put behind it, each of which has to begin at a multiple of 4.
+archive kernel-root >kernel-guest.cpio.new
+mv kernel-guest.cpio.new kernel-guest.cpio
 echo "$inputs" >inputs
-echo "guest-assets: made vmlinux and initramfs.cpio.gz in $PWD ($(paste -sd' ' root/modules/order))"
+echo "guest-assets: made vmlinux, initramfs.cpio.gz and kernel-guest.cpio in $PWD"
