@@ -105,20 +105,33 @@ struct KnownAnswerCase: Sendable {
       } + twofish
   }()
 
-  /// GMAC over Twofish has no publication: Twofish and GHASH have, and are put together here.
-  private static let twofish: [KnownAnswerCase] = [16, 24, 32].flatMap { keyByteCount in
-    [0, 1, 16, 40].map { byteCount in
-      let key = (0..<keyByteCount).map { UInt8(truncatingIfNeeded: $0 * 7 + byteCount) }
-      let iv = (0..<12).map { UInt8($0 + keyByteCount) }
-      let message = (0..<byteCount).map { UInt8($0 * 5 + 1) }
-      let code = Twofish(key: key).map { cipher in
-        GHASH.code(iv: iv, message) { cipher.encrypt($0) }
-      }
-      return .init(
-        .mac(.gmacTwofish), from: "worked out from Twofish and GHASH", key: hexadecimal(key),
-        iv: hexadecimal(iv), input: hexadecimal(message), output: hexadecimal(code ?? []))
+  /// Lengths of key and message, and GMAC-Twofish's answer: it has no publication.
+  ///
+  /// Computed with the Twofish of its authors (by way of PyPI's twofish), and again with libgcrypt 1.10.1, which has no
+  /// keys of 24 bytes.
+  private static let twofish: [KnownAnswerCase] = {
+    let answers = [
+      (16, 0, "3be2d56adeffb07f4d55b0550f579e49"),
+      (16, 1, "fc56a86d6f766cab6289387805543464"),
+      (16, 16, "1241bfa3776cb68d37f0bcd0b0940a34"),
+      (16, 40, "827dae0b475083b4f1df227cb40b9b06"),
+      (24, 0, "b79a7f450387d1f26715ac00d677f75d"),
+      (24, 1, "27f7b4e19245a15d7df15d5b59be9c68"),
+      (24, 16, "0de4bb78d77c5ac96d16098b84fe199b"),
+      (24, 40, "96faee53f012035ff3455b2c26743e0c"),
+      (32, 0, "a6ce01d8983ce72aadc07943c3f5973c"),
+      (32, 1, "4034d774aa81d986c9e238ab0b4d47e2"),
+      (32, 16, "d92f646c94afdc81f160e1ec874c48c5"),
+      (32, 40, "0eb9586bc13a1ca81d4736e9c93f681a"),
+    ]
+    return answers.map { keyByteCount, byteCount, code in
+      .init(
+        .mac(.gmacTwofish), from: "two implementations",
+        key: hexadecimal((0..<keyByteCount).map { UInt8(truncatingIfNeeded: $0 * 7 + byteCount) }),
+        iv: hexadecimal((0..<12).map { UInt8($0 + keyByteCount) }),
+        input: hexadecimal((0..<byteCount).map { UInt8($0 * 5 + 1) }), output: code)
     }
-  }
+  }()
 
   private static func hexadecimal(_ bytes: [UInt8]) -> String {
     bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
@@ -178,23 +191,7 @@ extension DeviceTests {
       try bench.finish()
     }
 
-    /// The cipher that GMAC-Twofish's answers come from, held against its authors' own.
-    @Test func twofishAgreesWithItsPublication() throws {
-      let key = "0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff"
-      let zeros = [UInt8](repeating: 0, count: 16)
-      let published = [
-        (String(repeating: "00", count: 16), "9f589f5cf6122c32b6bfec2f2ae8c35a"),
-        (String(key.prefix(48)), "cfd1d2e5a9be9cdf501f13b892bd2248"),
-        (key, "37527be0052334b89f0cfccae87cfa20"),
-      ]
-      for (key, output) in published {
-        let keyBytes = try #require([UInt8](hexadecimal: key))
-        let cipher = try #require(Twofish(key: keyBytes))
-        #expect(cipher.encrypt(zeros) == [UInt8](hexadecimal: output))
-      }
-    }
-
-    /// What GMAC is put together from, held against libcrypto's.
+    /// What turns IVs of any length into J0 (VectorCases), held against libcrypto's.
     @Test func gmacAgreesWithTheReference() throws {
       var random = SeededRandom.printed()
       for count in [0, 1, 15, 16, 17, 100] {
