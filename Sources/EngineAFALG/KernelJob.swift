@@ -31,6 +31,9 @@ enum KernelStep: UInt8 {
   case seal, open
   /// AES-F8: the IV under the masked key, then the key stream.
   case f8Vector, f8Stream
+  /// GCM that the kernel's own cannot do, put together: E(0) and E(J0); the text, in two parts where the counter wraps; the
+  /// tag.
+  case counterBlocks, counterStream, counterStreamRest, counterTag
 
   /// Its byte in a list of steps; debug builds see no other file's `rawValue` on the data path.
   var code: UInt32 { @_noAllocation @_noLocks get { UInt32(rawValue) } }
@@ -58,7 +61,9 @@ struct KeyedEntry {
   static var cipherPart: Int32 { @_noAllocation @_noLocks get { 0 } }
   static var authPart: Int32 { @_noAllocation @_noLocks get { 1 } }
   static var blockPart: Int32 { @_noAllocation @_noLocks get { 2 } }
-  static var partCount: Int32 { @_noAllocation @_noLocks get { 3 } }
+  static var counterPart: Int32 { @_noAllocation @_noLocks get { 3 } }
+  static var hashPart: Int32 { @_noAllocation @_noLocks get { 4 } }
+  static var partCount: Int32 { @_noAllocation @_noLocks get { 5 } }
 }
 
 /// A transform's socket, and its operation sockets that wait to be used again.

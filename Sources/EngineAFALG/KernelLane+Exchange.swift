@@ -22,6 +22,10 @@ extension KernelLane {
     case .seal, .open: unsafe fillAEAD(exchange, operation, scratch(of: job), step)
     case .f8Vector: unsafe fillF8Vector(exchange, operation)
     case .f8Stream: unsafe fillF8Stream(exchange, operation, scratch(of: job))
+    case .counterBlocks: unsafe fillCounterBlocks(exchange, operation)
+    case .counterStream: unsafe fillCounterStream(exchange, operation, isRest: false)
+    case .counterStreamRest: unsafe fillCounterStream(exchange, operation, isRest: true)
+    case .counterTag: unsafe fillCounterTag(exchange, operation)
     }
     return .ok
   }
@@ -33,9 +37,9 @@ extension KernelLane {
     unsafe job.pointee.exchange.expected &+ 16
   }
 
-  /// Hands out what a step gave beside what the kernel wrote in place.
+  /// Hands out what a step gave beside what the kernel wrote in place; anything but `ok` ends the operation.
   @_noAllocation @_noLocks
-  func settleStep(_ job: UnsafeMutablePointer<KernelJob>) {
+  func settleStep(_ job: UnsafeMutablePointer<KernelJob>) -> CryptoOutcome {
     // SAFETY: as for fill.
     let exchange = unsafe Self.exchange(of: job)
     let operation = unsafe job.pointee.operation
@@ -44,12 +48,11 @@ extension KernelLane {
     case .gmac:
       unsafe ckcapi_copy(
         operation.pointee.result, result, Int(operation.pointee.resultByteCount))
-      unsafe ckcapi_wipe(result, 16)
     case .seal where unsafe !Self.makesWantedTag(operation):
       unsafe ckcapi_copy(
         operation.pointee.result, result, Int(operation.pointee.resultByteCount))
-      unsafe ckcapi_wipe(result, 16)
-    case .outerDigest: unsafe ckcapi_wipe(result, 64)
+    case .counterBlocks: return unsafe openHashPart(job.pointee.entry, hashKey: result)
+    case .counterTag: return unsafe settleCounterTag(operation, result)
     case .f8Stream:
       let range = unsafe Self.cipherRange(operation)
       let text = unsafe operation.pointee.source + range.lowerBound
@@ -60,6 +63,7 @@ extension KernelLane {
       unsafe ckcapi_wipe(stream, (range.count &+ 15) & ~15)
     default: break
     }
+    return .ok
   }
 
   // MARK: - Ciphers
@@ -267,7 +271,7 @@ extension KernelLane {
   // MARK: - Fields of an exchange
 
   @_noAllocation @_noLocks
-  private static func exchange(
+  static func exchange(
     of job: UnsafeMutablePointer<KernelJob>
   ) -> UnsafeMutablePointer<ckcapi_exchange> {
     // SAFETY: the address of a stored field, in memory that stays where it is.
@@ -276,7 +280,7 @@ extension KernelLane {
 
   /// 64 bytes.
   @_noAllocation @_noLocks
-  private static func result(
+  static func result(
     of exchange: UnsafeMutablePointer<ckcapi_exchange>
   ) -> UnsafeMutablePointer<UInt8> {
     unsafe withUnsafeMutablePointer(to: &exchange.pointee.result) {
@@ -295,7 +299,7 @@ extension KernelLane {
   }
 
   @_noAllocation @_noLocks
-  private static func setIV(
+  static func setIV(
     _ exchange: UnsafeMutablePointer<ckcapi_exchange>, _ words: (UInt64, UInt64)
   ) {
     unsafe ckcapi_store_block(iv(of: exchange), words.0, words.1)

@@ -63,11 +63,7 @@ extension KernelLane {
       unsafe tagByteCount == session.pointee.resultByteCount
     else { return .failed }
     switch aead {
-    case .gcm:
-      // The kernel makes J0 itself: IV ‖ 1. Spec: NIST SP 800-38D §7.1.
-      let count = unsafe UInt32(
-        bigEndian: UInt32(truncatingIfNeeded: operation.pointee.iv.1 >> 32))
-      return ivByteCount == 16 && count != 1 ? .unsupported : nil
+    case .gcm: return unsafe Self.isComposed(operation) && !canCompose ? .unsupported : nil
     case .ccm:
       // Spec: NIST SP 800-38C §A.1, n + q = 15: the text's length has q bytes.
       let lengthBits = UInt32(truncatingIfNeeded: 15 &- ivByteCount) &* 8
@@ -111,6 +107,7 @@ extension KernelLane {
     case .mac: return unsafe macStep(session.pointee.mac)
     case .aead:
       let isEncryption = unsafe session.pointee.direction == .encrypt
+      if unsafe isComposed(operation) { return unsafe composedSteps(of: operation) }
       return isEncryption ? KernelStep.seal.code : KernelStep.open.code
     case .chain:
       let cipher =
@@ -122,7 +119,7 @@ extension KernelLane {
   }
 
   @_noAllocation @_noLocks
-  private static func joined(_ first: UInt32, _ second: UInt32) -> UInt32 {
+  static func joined(_ first: UInt32, _ second: UInt32) -> UInt32 {
     let bits = UInt32(truncatingIfNeeded: 32 &- first.leadingZeroBitCount)
     return first | second << ((bits &+ 7) & ~7)
   }
@@ -155,7 +152,9 @@ extension KernelLane {
     switch step {
     case .cipher, .seal, .open, .f8Stream: KeyedEntry.cipherPart
     case .digest, .innerDigest, .outerDigest, .gmac: KeyedEntry.authPart
-    case .f8Vector: KeyedEntry.blockPart
+    case .f8Vector, .counterBlocks: KeyedEntry.blockPart
+    case .counterStream, .counterStreamRest: KeyedEntry.counterPart
+    case .counterTag: KeyedEntry.hashPart
     }
   }
 

@@ -106,7 +106,7 @@ extension KernelLane {
 
   /// Binds a part's socket and gives it its key, if it has one; nil stands for no key, an empty one is a key.
   @_noAllocation @_noLocks
-  private func openPart(
+  func openPart(
     _ part: Int32, of entry: Int32, transform index: Int, key: UnsafePointer<UInt8>?,
     keyByteCount: Int
   ) -> CryptoOutcome {
@@ -190,9 +190,11 @@ extension KernelLane {
     }
     let tagByteCount = unsafe Int(session.pointee.resultByteCount)
     guard aead.accepts(tagByteCount: tagByteCount) else { return .failed }
-    // A short tag that the kernel does not make can be cut from a whole one, but not be compared by it.
+    // A short tag that the kernel does not make is cut from a whole one, and compared with what GCM is put together from.
     let isMade = Self.makesTag(aead, byteCount: tagByteCount)
-    guard unsafe isMade || session.pointee.direction == .encrypt else { return .unsupported }
+    guard unsafe isMade || session.pointee.direction == .encrypt || canCompose else {
+      return .unsupported
+    }
     let outcome = unsafe openPart(
       KeyedEntry.cipherPart, of: entry, transform: TransformTable.index(of: aead), key: key,
       keyByteCount: count)

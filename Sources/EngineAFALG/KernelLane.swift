@@ -222,7 +222,8 @@ public struct KernelLane: ~Copyable, EngineLane {
       unsafe entries[Int(entry)].lastUse = useCount
       unsafe job.pointee.steps = Self.steps(of: operation)
       unsafe prepare(operation)
-      unsafe outcome = submitStep(job)
+      unsafe outcome = openFurtherParts(job)
+      if outcome == .ok { unsafe outcome = submitStep(job) }
       if outcome == .ok { return }
     }
     unsafe finish(job, outcome)
@@ -267,7 +268,11 @@ public struct KernelLane: ~Copyable, EngineLane {
       unsafe finish(job, outcome(of: result, job))
       return
     }
-    unsafe settleStep(job)
+    let settled = unsafe settleStep(job)
+    guard settled == .ok else {
+      unsafe finish(job, settled)
+      return
+    }
     unsafe job.pointee.steps >>= 8
     if unsafe job.pointee.steps == 0 {
       unsafe finish(job, .ok)
@@ -301,6 +306,7 @@ public struct KernelLane: ~Copyable, EngineLane {
     let operation = unsafe job.pointee.operation
     unsafe conclude(operation, outcome)
     unsafe operation.pointee.outcome = outcome
+    unsafe ckcapi_wipe(Self.result(of: Self.exchange(of: job)), 64)
     let entry = unsafe job.pointee.entry
     if entry >= 0 {
       unsafe entries[Int(entry)].userCount &-= 1

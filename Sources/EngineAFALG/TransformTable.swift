@@ -29,12 +29,12 @@ struct Transform {
 struct TransformTable {
   private let transforms: UnsafeMutablePointer<Transform>
 
-  // Numbers: algorithms by service, then what AES-F8 needs beside its CBC.
+  // Numbers: algorithms by service, then what AES-F8 and GCM are put together from.
   private static let hashBase = CipherAlgorithm.allCases.count
   private static let macBase = hashBase + HashAlgorithm.allCases.count
   private static let aeadBase = macBase + MACAlgorithm.allCases.count
   private static let blockIndex = aeadBase + AEADAlgorithm.allCases.count
-  static let count = blockIndex + 1
+  static let count = blockIndex + 2
 
   // As constants, for the data path.
   @_noAllocation @_noLocks
@@ -45,8 +45,10 @@ struct TransformTable {
   static func index(of mac: MACAlgorithm) -> Int { 26 &+ Int(mac.rawValue) }
   @_noAllocation @_noLocks
   static func index(of aead: AEADAlgorithm) -> Int { 42 &+ Int(aead.rawValue) }
-  /// AES-ECB, for the first block of AES-F8.
+  /// AES-ECB, for single blocks.
   static var indexOfBlock: Int { @_noAllocation @_noLocks get { 45 } }
+  /// GHASH, for GCM from a J0 of the guest's own.
+  static var indexOfGHASH: Int { @_noAllocation @_noLocks get { 46 } }
 
   static func index(of algorithm: CryptoAlgorithm) -> Int {
     switch algorithm {
@@ -85,19 +87,31 @@ struct TransformTable {
     guard let (kind, usual) = KernelName.of(algorithm) else { return "the kernel does not have it" }
     let name = driver ?? usual
     if let reason = find(at: Self.index(of: algorithm), kind, name, algorithm) { return reason }
-    guard algorithm == .cipher(.aesF8) else { return nil }
-    return find(at: Self.indexOfBlock, .skcipher, "ecb(aes)", .cipher(.aesECB))
+    switch algorithm {
+    case .cipher(.aesF8):
+      return find(at: Self.indexOfBlock, .skcipher, "ecb(aes)", .cipher(.aesECB))
+    case .aead(.gcm):
+      // Without these the usual GCM is there all the same.
+      _ = find(at: Self.indexOfBlock, .skcipher, "ecb(aes)", .cipher(.aesECB))
+      _ = find(at: Self.indexOfGHASH, .hash, "ghash", nil)
+      let counter = TransformTable.index(of: CipherAlgorithm.aesCTR)
+      if !transform(at: counter).isPresent { _ = find(at: counter, .skcipher, "ctr(aes)", nil) }
+      return nil
+    default: return nil
+    }
   }
 
   private func find(
-    at index: Int, _ kind: TransformKind, _ name: String, _ algorithm: CryptoAlgorithm
+    at index: Int, _ kind: TransformKind, _ name: String, _ algorithm: CryptoAlgorithm?
   ) -> String? {
     var traits = ckcapi_traits()
     let result = unsafe ckcapi_query(kind.rawValue, name, &traits)
     guard result == 0 else {
       return result == -ENOENT ? "the kernel has no \(name)" : "\(name): \(Self.text(-result))"
     }
-    if let mismatch = Self.describeMismatch(algorithm, traits) { return "\(name) \(mismatch)" }
+    if let algorithm, let mismatch = Self.describeMismatch(algorithm, traits) {
+      return "\(name) \(mismatch)"
+    }
     // SAFETY: the index is in bounds; the copy of the name is freed by `release`.
     unsafe transforms[index].kind = kind
     unsafe transforms[index].isPresent = true

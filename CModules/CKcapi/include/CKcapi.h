@@ -105,7 +105,7 @@ bool ckcapi_is_asynchronous(int kind, int transform, uint32_t iv_count, size_t c
 
 typedef struct {
   struct msghdr message;
-  struct iovec input[3];
+  struct iovec input[5];
   struct iovec output[3];
   uint32_t output_count;
   // What the read gives when all is well.
@@ -140,6 +140,19 @@ CKCAPI_HOT void ckcapi_add_output(ckcapi_exchange *exchange, void *bytes, size_t
   vector->iov_base = bytes;
   vector->iov_len = count;
   exchange->expected += count;
+}
+
+// Zeros until what stands before them, `count` bytes, is a whole number of blocks. Spec: NIST SP 800-38D §7.1, 0^u, 0^v.
+CKCAPI_HOT void ckcapi_add_padding(ckcapi_exchange *exchange, size_t count) {
+  static const uint8_t zeros[16];
+  ckcapi_add_input(exchange, zeros, (0 - count) & 15);
+}
+
+// The block that ends what GHASH covers, both lengths in bits; it takes the place of an IV.
+CKCAPI_HOT void ckcapi_add_lengths(ckcapi_exchange *exchange, uint64_t aad_count, uint64_t text_count) {
+  uint64_t lengths[2] = {__builtin_bswap64(aad_count * 8), __builtin_bswap64(text_count * 8)};
+  memcpy(exchange->iv, lengths, sizeof lengths);
+  ckcapi_add_input(exchange, exchange->iv, sizeof lengths);
 }
 
 // Room behind the output that is offered and not used: a read of no bytes would not reach the transform.
