@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: help packages guest-packages guest build run test test-fast lint format check bench clean
+.PHONY: algorithm-table help packages guest-packages guest build run test test-fast lint format check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ format: ## apply the style
 	$(SWIFT) format --in-place --recursive --parallel $(SOURCES)
 
 check: lint test ## all that must be green before a commit
+
+algorithm-table: build guest ## the README's table of algorithms: engines here and in a guest with AF_ALG, and peers
+	@Tests/Guest/algorithm-table.sh
 
 bench: build ## throughput and latency of the daemon on this machine, verified
 	$(BUILD)/vhost-crypto bench --daemon $(BUILD)/vhost-user-crypto --size 64,1024,16KiB \
