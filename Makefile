@@ -41,10 +41,12 @@ run: build guest ## the main job: a real Linux guest in QEMU encrypts through th
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.
 test: build guest ## everything that must pass, the real guest included
+	$(SWIFT) build -c release --product traffic-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel
 
 test-fast: build ## the tests without the real guest
+	$(SWIFT) build -c release --product traffic-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
 

@@ -200,11 +200,16 @@ let package = Package(
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     // Of the tests: starts the daemon as in a container that forbids AF_ALG sockets.
     .executableTarget(name: "socket-filter", path: "Tests/SocketFilter"),
+    // Of the tests: very many random requests, from a program that is built optimised.
+    .executableTarget(
+      name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
+      path: "Tests/TrafficDriver", swiftSettings: testSettings),
     integration("IntegrationTests"),
     integration("VectorTests"),
     integration("HostileGuestTests"),
     integration("DaemonTests"),
     integration("KernelEngineTests"),
+    integration("TrafficTests"),
   ],
   cLanguageStandard: .gnu11
 )

@@ -64,7 +64,9 @@ struct Probe: ParsableCommand {
     for row in rows {
       for (index, engine) in row.engines.enumerated() {
         // An engine that refuses a size has no speed there.
-        let speeds = engine.gigabytesPerSecond.map { $0 > 0 ? String(format: $0 < 0.1 ? "%.4f" : "%.2f", $0) : "-" }
+        let speeds = engine.gigabytesPerSecond.map {
+          $0 > 0 ? String(format: $0 < 0.1 ? "%.4f" : "%.2f", $0) : "-"
+        }
         lines.append(
           [
             index == 0 ? row.service : "", index == 0 ? row.algorithm : "", engine.engine,

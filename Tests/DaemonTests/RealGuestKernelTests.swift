@@ -12,9 +12,10 @@ struct RealGuestKernel {
   static let runs: [(filter: String, testCount: Int)] = [
     ("KernelEngineTests", 12),
     ("VectorTests.DeviceTests/(PublishedVectorTests|KnownAnswerTests|TamperingTests)", 6),
+    ("TrafficTests", 2),
   ]
 
-  private static let programs = ["vhost-user-crypto", "vhost-crypto"]
+  private static let programs = ["vhost-user-crypto", "vhost-crypto", "traffic-driver"]
 
   @Test(arguments: runs)
   func kernelEnginePassesInAGuestWithAFALG(run: (filter: String, testCount: Int)) throws {
