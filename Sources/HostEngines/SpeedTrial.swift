@@ -8,11 +8,16 @@ struct SpeedTrial: EngineVisitor {
   let wanted: [String: [CryptoAlgorithm]]
   /// How long one algorithm, engine and size may be measured, in nanoseconds, whatever else is left.
   let nanosecondsPerSize: UInt64
+  /// How long one engine may take in all; what is left then stays unmeasured.
+  let durationPerEngine: Duration
   private(set) var speeds: [CryptoAlgorithm: [String: [Double]]] = [:]
 
-  init(wanted: [String: [CryptoAlgorithm]], nanosecondsPerSize: UInt64) {
+  init(
+    wanted: [String: [CryptoAlgorithm]], nanosecondsPerSize: UInt64, durationPerEngine: Duration
+  ) {
     self.wanted = wanted
     self.nanosecondsPerSize = nanosecondsPerSize
+    self.durationPerEngine = durationPerEngine
   }
 
   mutating func visit<Lane: EngineLane & ~Copyable>(
@@ -22,7 +27,9 @@ struct SpeedTrial: EngineVisitor {
       var runner = try? LaneRunner<Lane>(engine: engine, sessionCapacity: 2)
     else { return }
     var generation: UInt32 = 0
+    let deadline = ContinuousClock.now + durationPerEngine
     for algorithm in algorithms {
+      guard ContinuousClock.now < deadline else { return }
       generation += 1
       speeds[algorithm, default: [:]][engine.name] = Calibration.sizes.map { size in
         let bench = TrialBench(algorithm, byteCount: size, generation: generation)

@@ -70,12 +70,18 @@ struct TrafficTests {
     version: 1
     algorithms:
       cipher:
+        default: { engine: [openssl, ipsec-mb, kernel] }
         aes-cbc: { engine: [ { openssl: { max-size: 1024 } }, \(second) ] }
         aes-ctr: { engine: [ { \(second): { max-size: 512 } }, openssl ] }
         aes-ecb: { engine: [\(second), openssl] }
       hash: { default: { engine: openssl }, sha1: { engine: \(second) }, sha512: { engine: \(second) } }
-      mac: { hmac-sha256: { engine: \(second) }, hmac-sha1: { engine: openssl } }
-      aead: { aes-gcm: { engine: [ { \(second): { max-size: 2048 } }, openssl ] } }
+      mac:
+        default: { engine: [openssl, ipsec-mb, kernel] }
+        hmac-sha256: { engine: \(second) }
+        hmac-sha1: { engine: openssl }
+      aead:
+        default: { engine: [openssl] }
+        aes-gcm: { engine: [ { \(second): { max-size: 2048 } }, openssl ] }
 
     """
   }
