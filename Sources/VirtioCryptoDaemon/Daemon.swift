@@ -64,17 +64,9 @@ struct Daemon {
     do throws(EngineError) {
       engines = try HostEngines(effective)
     } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
-    for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
-      logger.notice("engine is not used", metadata: ["name": "\(name)", "reason": "\(reason)"])
-    }
-    for note in engines.notes {
-      logger.notice("engine", metadata: ["name": "\(note.name)", "note": "\(note.text)"])
-    }
-    logger.info(
-      "engines tested",
-      metadata: ["milliseconds": "\(engines.selfTestDuration / .milliseconds(1))"])
+    let measured = engines.calibrate(effective, cache: cache, force: recalibrates)
     let advertisement = engines.advertisement(
-      effective, calibration: calibrate(engines, logger), fileName: "(capability file)")
+      effective, calibration: measured.calibration, fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }
     let table = AlgorithmTable(offered: HostEngines.routes(advertisement))
     // What the clock is worth is measured now, not when the first worker wants to know.
@@ -99,22 +91,34 @@ struct Daemon {
       servers.append(try makeServer(endpoint, device, logger))
       devices.append(device)
     }
+    // Only now: a start that fails is one line.
+    report(engines, measured, logger)
     return Parts(devices: devices, servers: servers, engines: engines)
   }
 
-  private func calibrate(_ engines: HostEngines, _ logger: Logger) -> Calibration {
-    let report = engines.calibrate(effective, cache: cache, force: recalibrates)
-    if let duration = report.duration {
+  /// Says which engines are not used and what others cannot do here, and how long finding that out took.
+  private func report(
+    _ engines: HostEngines, _ measured: HostEngines.CalibrationReport, _ logger: Logger
+  ) {
+    for (name, reason) in engines.absences.sorted(by: { $0.key < $1.key }) {
+      logger.notice("engine is not used", metadata: ["name": "\(name)", "reason": "\(reason)"])
+    }
+    for note in engines.notes {
+      logger.notice("engine", metadata: ["name": "\(note.name)", "note": "\(note.text)"])
+    }
+    logger.info(
+      "engines tested",
+      metadata: ["milliseconds": "\(engines.selfTestDuration / .milliseconds(1))"])
+    if let duration = measured.duration {
       logger.info(
         "engines measured",
         metadata: [
           "milliseconds": "\(duration / .milliseconds(1))", "cache": "\(cache.path ?? "none")",
         ])
     }
-    if let complaint = report.complaint {
+    if let complaint = measured.complaint {
       logger.notice("speeds are not kept", metadata: ["reason": "\(complaint)"])
     }
-    return report.calibration
   }
 
   /// The inherited socket has no place in the configuration: its device is the defaults'.

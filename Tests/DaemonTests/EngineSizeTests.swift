@@ -154,13 +154,13 @@ import VhostUserFrontend
 
         let daemon = try DaemonProcess.withStatistics(
           arguments: ["--calibration-cache=\(path)"])
-        #expect(!daemon.standardError.contains("engines measured"))
         let client = try daemon.client()
         let session = try client.openSession(Samples.encryption)
         for byteCount in [16, 256, 272, 4096, 4112, 65536] {
           try expectRight(client, Samples.encrypt(session, byteCount: byteCount))
         }
         #expect(try requests(daemon, "aes-cbc") == ["openssl": 4, "ipsec-mb": 2])
+        #expect(!daemon.standardError.contains("engines measured"))
       }
     }
   }

@@ -51,16 +51,11 @@ import Testing
     }
   }
 
-  private let traces = KeyTraces { try LaneHarness<IPsecMBLane>() }
-  private let keyed = Self.keyed.map { ($0, keepsKey: Self.keepsKey($0)) }
-
-  @Test func forgetLeavesNoKeyInMemory() throws { try traces.expectNoneAfterForget(keyed) }
-
-  @Test func aStatelessRequestLeavesNoKeyInMemory() throws {
-    try traces.expectNoneAfterStatelessRequests(keyed)
+  @Test(arguments: KeyEnd.allCases)
+  func noKeyIsLeftInMemory(after end: KeyEnd) throws {
+    try KeyTraces(Self.keyed, keepsKey: Self.keepsKey) { try LaneHarness<IPsecMBLane>() }
+      .expectNone(after: end)
   }
-
-  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws { try traces.expectNoneAfterTheLane(keyed) }
 
   @Test func keysThatDoNotFitAreRefused() throws {
     let harness = try LaneHarness<IPsecMBLane>()

@@ -121,8 +121,7 @@ import Testing
 
   /// A key schedule begins with the key, and ChaCha20 keeps its own as it is.
   ///
-  /// HMAC keeps only what the padded keys hash
-  /// to, XCBC what the key enciphers, ARC4 a permutation.
+  /// HMAC keeps only what the padded keys hash to, XCBC what the key enciphers, ARC4 a permutation.
   private static func keepsKey(_ request: Request) -> Bool {
     switch request.session.service {
     case .mac: ![.hmacSHA256, .xcbcAES].contains(request.session.mac)
@@ -131,16 +130,11 @@ import Testing
     }
   }
 
-  private let traces = KeyTraces { try OpenSSLHarness() }
-  private let keyed = Self.keyed.map { ($0, keepsKey: Self.keepsKey($0)) }
-
-  @Test func forgetLeavesNoKeyInMemory() throws { try traces.expectNoneAfterForget(keyed) }
-
-  @Test func aStatelessRequestLeavesNoKeyInMemory() throws {
-    try traces.expectNoneAfterStatelessRequests(keyed)
+  @Test(arguments: KeyEnd.allCases)
+  func noKeyIsLeftInMemory(after end: KeyEnd) throws {
+    try KeyTraces(Self.keyed, keepsKey: Self.keepsKey) { try OpenSSLHarness() }.expectNone(
+      after: end)
   }
-
-  @Test func aLaneThatGoesLeavesNoKeyInMemory() throws { try traces.expectNoneAfterTheLane(keyed) }
 
   // MARK: Validation
 

@@ -3,16 +3,34 @@ import EngineContract
 import Testing
 import VhostUserFrontend
 
+/// When a lane has no more use for a key.
+public enum KeyEnd: CaseIterable, Sendable { case forgottenSession, statelessRequest, lane }
+
 /// Looks for what a lane, and the library behind it, keep of keys.
 public struct KeyTraces<Lane: EngineLane & ~Copyable> {
   /// A request whose session has a key of at least 16 bytes, and whether a lane that has it keeps those bytes as they
   /// are, as an AES key schedule does.
   public typealias Keyed = (request: Request, keepsKey: Bool)
 
+  private let keyed: [Keyed]
   private let makeHarness: () throws -> LaneHarness<Lane>
 
-  public init(makeHarness: @escaping () throws -> LaneHarness<Lane>) {
+  /// `keepsKey`: by request, as in `Keyed`.
+  public init(
+    _ requests: [Request], keepsKey: (Request) -> Bool,
+    makeHarness: @escaping () throws -> LaneHarness<Lane>
+  ) {
+    keyed = requests.map { ($0, keepsKey($0)) }
     self.makeHarness = makeHarness
+  }
+
+  /// Nothing of a key is left in memory after `end`.
+  public func expectNone(after end: KeyEnd) throws {
+    switch end {
+    case .forgottenSession: try expectNoneAfterForget()
+    case .statelessRequest: try expectNoneAfterStatelessRequests()
+    case .lane: try expectNoneAfterTheLane()
+    }
   }
 
   /// Runs a request under a key that stands nowhere else in memory, and returns that key with all bits flipped.
@@ -45,7 +63,7 @@ public struct KeyTraces<Lane: EngineLane & ~Copyable> {
   }
 
   /// Keys are there while a session is, and gone when the lane is told to forget it.
-  public func expectNoneAfterForget(_ keyed: [Keyed]) throws {
+  private func expectNoneAfterForget() throws {
     let harness = try makeHarness()
     var generator = SeededRandom(seed: 0xfeed)
     for (index, item) in keyed.enumerated() {
@@ -58,7 +76,7 @@ public struct KeyTraces<Lane: EngineLane & ~Copyable> {
   }
 
   /// A stateless request's keys are gone when it is done.
-  public func expectNoneAfterStatelessRequests(_ keyed: [Keyed]) throws {
+  private func expectNoneAfterStatelessRequests() throws {
     let harness = try makeHarness()
     var generator = SeededRandom(seed: 0xbeef)
     for (index, item) in keyed.enumerated() {
@@ -69,7 +87,7 @@ public struct KeyTraces<Lane: EngineLane & ~Copyable> {
   }
 
   /// Keys of sessions that are still there go with the lane.
-  public func expectNoneAfterTheLane(_ keyed: [Keyed]) throws {
+  private func expectNoneAfterTheLane() throws {
     var generator = SeededRandom(seed: 0xcafe)
     var keys: [[UInt8]] = []
     do {
