@@ -132,9 +132,11 @@ extension HostEngines {
   ///   - configuration: the one that the engines were started with.
   ///   - cache: where speeds are kept.
   ///   - force: measure though the cache knows.
+  ///   - durationPerEngine: how long measuring may take.
   /// - Returns: speeds, and how they came about.
   public func calibrate(
-    _ configuration: Configuration, cache: CalibrationCache, force: Bool = false
+    _ configuration: Configuration, cache: CalibrationCache, force: Bool = false,
+    durationPerEngine: Duration = .milliseconds(400)
   ) -> CalibrationReport {
     let fingerprint = fingerprint(configuration)
     var calibration = force ? Calibration() : cache.load(fingerprint: fingerprint) ?? Calibration()
@@ -148,7 +150,7 @@ extension HostEngines {
     guard !wanted.isEmpty else { return CalibrationReport(calibration: calibration) }
     // A slow host gets round to the rest at the next starts; until then that goes by the usual order.
     let duration = ContinuousClock().measure {
-      let measured = measure(wanted, durationPerEngine: .milliseconds(400))
+      let measured = measure(wanted, durationPerEngine: durationPerEngine)
       calibration.speeds.merge(measured.speeds) { $1 }
     }
     return CalibrationReport(

@@ -163,7 +163,8 @@ import Testing
     _ configuration: Configuration, force: Bool = false
   ) -> HostEngines.CalibrationReport {
     engines.calibrate(
-      configuration, cache: CalibrationCache(path: directory.file("c.json")), force: force)
+      configuration, cache: CalibrationCache(path: directory.file("c.json")), force: force,
+      durationPerEngine: .seconds(60))
   }
 
   @Test func onlyWhatThereIsAChoiceOfIsMeasured() throws {

@@ -99,7 +99,7 @@ public final class DaemonProcess: Sendable {
   private func waitForSocket() throws {
     // It listens as soon as the path exists with a listening socket; a connection would count as a
     // front-end.
-    try waitUntil("the daemon's socket", milliseconds: 10000) {
+    try waitUntil("the daemon's socket", milliseconds: 30000) {
       guard isRunning else {
         throw TestSupportError("the daemon ended at start: \(standardError)")
       }
