@@ -5,15 +5,27 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, OVERLAP = 64, CHUNK = 4 << 20 };
+enum { PAGE = 4096, OVERLAP = 64, WINDOW = 2048, CHUNK = 4 << 20 };
+
+// What /proc/PID/pagemap says of the pages around one, so that not every page costs a system call.
+struct page_window {
+  int pagemap;
+  uint64_t first;
+  size_t count;
+  uint64_t entries[WINDOW];
+};
 
 // Whether a page is in memory or swapped out; where nobody can tell, it is.
-static int is_touched(int pagemap, uint64_t address) {
-  uint64_t entry;
-  if (pread(pagemap, &entry, sizeof entry, (off_t)(address / PAGE * sizeof entry)) !=
-      sizeof entry)
-    return 1;
-  return (entry >> 62) != 0;
+static int is_touched(struct page_window *window, uint64_t address) {
+  uint64_t page = address / PAGE;
+  if (page < window->first || page - window->first >= window->count) {
+    ssize_t got = pread(window->pagemap, window->entries, sizeof window->entries,
+                        (off_t)(page * sizeof window->entries[0]));
+    window->first = page;
+    window->count = got > 0 ? (size_t)got / sizeof window->entries[0] : 0;
+    if (window->count == 0) return 1;
+  }
+  return (window->entries[page - window->first] >> 62) != 0;
 }
 
 static size_t search_bytes(const uint8_t *bytes, size_t count, uint64_t address, size_t from,
@@ -49,17 +61,20 @@ size_t memory_search(int memory, int pagemap, uint64_t start, uint64_t end,
   size_t found = 0;
   uint8_t *buffer = malloc(CHUNK + OVERLAP);
   if (!buffer) abort();
+  struct page_window *window = calloc(1, sizeof *window);
+  if (!window) abort();
+  window->pagemap = pagemap;
   // Bytes kept from the run of pages before, so that a needle may lie across.
   size_t kept = 0;
   uint64_t position = start;
   while (position < end) {
-    if (!is_touched(pagemap, position)) {
+    if (!is_touched(window, position)) {
       kept = 0;
       position += PAGE;
       continue;
     }
     uint64_t run = position;
-    while (run < end && run - position < CHUNK && is_touched(pagemap, run)) run += PAGE;
+    while (run < end && run - position < CHUNK && is_touched(window, run)) run += PAGE;
     ssize_t got = pread(memory, buffer + kept, run - position, (off_t)position);
     if (got <= 0) {
       kept = 0;
@@ -75,6 +90,7 @@ size_t memory_search(int memory, int pagemap, uint64_t start, uint64_t end,
     memmove(buffer, buffer + count - keep, keep);
     kept = keep;
   }
+  free(window);
   free(buffer);
   return found;
 }
