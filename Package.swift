@@ -49,10 +49,10 @@ func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// Tests that drive the real daemon process over its real socket.
-func integration(_ name: String) -> Target {
+func integration(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .testTarget(
     name: name,
-    dependencies: [
+    dependencies: dependencies + [
       "TestSupport", "VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec",
       "LinuxSystem", "CRingShims", "StatsEndpoint", "VirtioCryptoDaemon", "VhostCryptoTool",
     ],
@@ -187,6 +187,7 @@ let package = Package(
       name: "TestSupport",
       dependencies: [
         "VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol",
+        "CMemorySearch",
       ],
       path: "Tests/TestSupport", swiftSettings: testSettings),
     // For every engine's tests: lanes played as workers do, published vectors, random requests, a search for keys.
@@ -204,12 +205,15 @@ let package = Package(
     .executableTarget(
       name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
       path: "Tests/TrafficDriver", swiftSettings: testSettings),
+    .target(name: "CExitWatch", path: "Tests/ExitWatch"),
+    .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),
     integration("VectorTests"),
     integration("HostileGuestTests"),
     integration("DaemonTests"),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
+    integration("KeyTests", ["CExitWatch"]),
   ],
   cLanguageStandard: .gnu11
 )

@@ -115,13 +115,21 @@ static void compress_one(IMB_MGR *manager, IMB_HASH_ALG hash, const uint8_t *blo
   }
 }
 
+// What the digest of a long key left on the stack.
+static __attribute__((noinline)) void wipe_stack(void) {
+  char used[8 << 10];
+  cipsecmb_wipe(used, sizeof used);
+}
+
 bool cipsecmb_expand_hmac(
     IMB_MGR *manager, IMB_HASH_ALG hash, const uint8_t *key, uint64_t count, uint8_t *room) {
   uint8_t padded[128] = {0};
   bool wide = hash == IMB_AUTH_HMAC_SHA_384 || hash == IMB_AUTH_HMAC_SHA_512;
   size_t block = wide ? 128 : 64;
   if (count > block) {
-    if (cipsecmb_digest(hash, NULL, 0, NULL, 0, key, count, padded) == 0) return false;
+    uint32_t digest_count = cipsecmb_digest(hash, NULL, 0, NULL, 0, key, count, padded);
+    wipe_stack();
+    if (digest_count == 0) return false;
   } else {
     memcpy(padded, key, count);
   }

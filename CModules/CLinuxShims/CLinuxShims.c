@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -105,7 +106,16 @@ int clinux_forbid_dumps(void) {
   // same user from reading the memory.
   int first = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
   int second = setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+  // The Swift runtime's own handlers write registers, and the memory that they point to, to standard error.
+  static const int faults[] = {SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV};
+  for (size_t index = 0; index < sizeof faults / sizeof faults[0]; index++) (void)signal(faults[index], SIG_DFL);
   return first ? first : second;
+}
+
+__attribute__((noinline)) void clinux_wipe_stack(void) {
+  // It lies where the frames of the functions lay that were called before.
+  char used[32 << 10];
+  explicit_bzero(used, sizeof used);
 }
 
 int clinux_pin_current_thread(int cpu) {

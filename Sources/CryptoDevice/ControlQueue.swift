@@ -70,7 +70,10 @@ public struct ControlQueue: ~Copyable {
     // SAFETY: the buffer has room for maximumByteCount bytes. It held key material, so it is wiped.
     let byteCount = unsafe try chain.copyReadable(
       into: request, byteCount: ControlRequest.maximumByteCount, &memory)
-    defer { unsafe cring_wipe(request, byteCount) }
+    defer {
+      unsafe cring_wipe(request, byteCount)
+      UnusedStack.wipe()
+    }
     var probe = chain
     _ = unsafe try probe.lastWritableByte(&memory)
     let room = Int(

@@ -1,8 +1,8 @@
 import CLinuxShims
 
-/// Whether the process's memory can end up in a file.
+/// Whether the process's memory can end up in a file or in a crash report.
 public enum CoreDumps {
-  /// Forbids core files, and reading the process's memory to everybody but root.
+  /// Forbids core files, crash reports, and reading the process's memory to everybody but root.
   ///
   /// Guests' keys are in that memory. Where it is refused, `EPERM` or the like says so.
   public static func forbid() throws(SystemError) {

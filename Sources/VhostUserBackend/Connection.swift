@@ -73,6 +73,7 @@ final class Connection {
         var message = reader.takeMessage()
         let goesOn = handle(&message)
         message.wipe()
+        UnusedStack.wipe()
         guard goesOn else { return false }
       }
     }

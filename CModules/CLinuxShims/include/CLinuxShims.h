@@ -41,7 +41,9 @@ long clinux_receive(int fd, void *bytes, size_t byte_count, int *descriptors, si
 // One sendmsg; never raises SIGPIPE.
 long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count, int wait);
 
-// Nobody but root reads this process's memory, and no core file holds it.
+// Nobody but root reads this process's memory, no core file holds it, and no crash report shows it: faults just end it.
 int clinux_forbid_dumps(void);
+// Wipes the 32 KiB of stack below the caller's frame.
+void clinux_wipe_stack(void);
 int clinux_pin_current_thread(int cpu);
 int clinux_name_current_thread(const char *name);

@@ -1,14 +1,13 @@
 import Foundation
-import TestSupport
 import VhostUserFrontend
 
 /// One HTTP request over a Unix socket, by hand, so that a test can also be a bad client.
-final class HTTPExchange {
+public final class HTTPExchange {
   private let socket: OwnedFile
   private var received = Data()
 
   /// Connects and sends the request.
-  init(_ target: String, socketPath: String) throws {
+  public init(_ target: String, socketPath: String) throws {
     socket = try UnixSocket.connected(to: socketPath)
     var limit = timeval(tv_sec: 10, tv_usec: 0)
     setsockopt(
@@ -22,7 +21,7 @@ final class HTTPExchange {
 
   /// Reads up to `byteCount` bytes; false at the end.
   @discardableResult
-  func readSome(_ byteCount: Int) throws -> Bool {
+  public func readSome(_ byteCount: Int) throws -> Bool {
     var buffer = [UInt8](repeating: 0, count: byteCount)
     let count = recv(socket.descriptor, &buffer, byteCount, 0)
     guard count >= 0 else { throw TestSupportError("no more of the answer: errno \(errno)") }
@@ -31,7 +30,7 @@ final class HTTPExchange {
   }
 
   /// The body of the complete answer, which must be a 200.
-  func body() throws -> Data {
+  public func body() throws -> Data {
     while true {
       if let end = received.firstRange(of: Data("\r\n\r\n".utf8)) {
         let head = String(decoding: received[..<end.lowerBound], as: UTF8.self)
@@ -49,20 +48,20 @@ final class HTTPExchange {
     }
   }
 
-  static func get(_ target: String, socketPath: String) throws -> Data {
+  public static func get(_ target: String, socketPath: String) throws -> Data {
     try HTTPExchange(target, socketPath: socketPath).body()
   }
 }
 
 /// Sockets that tests make themselves.
-enum UnixSocket {
+public enum UnixSocket {
   /// A connected one; the descriptor is closed on exec.
-  static func connected(to path: String) throws -> OwnedFile {
+  public static func connected(to path: String) throws -> OwnedFile {
     try made(path, "connecting to") { connect($0, $1, $2) }
   }
 
   /// A listening one, which children inherit if wanted.
-  static func listening(at path: String, isInherited: Bool = false) throws -> OwnedFile {
+  public static func listening(at path: String, isInherited: Bool = false) throws -> OwnedFile {
     let file = try made(path, "binding") { bind($0, $1, $2) }
     guard listen(file.descriptor, 8) == 0 else { throw TestSupportError("listen: errno \(errno)") }
     if isInherited { setInherited(file) }
@@ -70,7 +69,7 @@ enum UnixSocket {
   }
 
   /// Two ends; the first is inherited by children.
-  static func pair() throws -> (OwnedFile, OwnedFile) {
+  public static func pair() throws -> (OwnedFile, OwnedFile) {
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, type, 0, &ends) == 0 else {
       throw TestSupportError("socketpair: errno \(errno)")
@@ -81,7 +80,7 @@ enum UnixSocket {
   }
 
   /// The next connection within ten seconds.
-  static func accepted(_ listener: OwnedFile) throws -> OwnedFile {
+  public static func accepted(_ listener: OwnedFile) throws -> OwnedFile {
     var entry = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
     guard poll(&entry, 1, 10000) == 1 else { throw TestSupportError("nobody connects") }
     let descriptor = accept(listener.descriptor, nil, nil)
