@@ -105,7 +105,8 @@ int ckcapi_set_tag_count(int transform, size_t count) {
 }
 
 int ckcapi_accept(int transform) {
-  int operation = accept4(transform, NULL, NULL, SOCK_CLOEXEC);
+  // Non-blocking: a read that finds less than it asks for must fail, and not wait for ever for a message that was cut.
+  int operation = accept4(transform, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   return operation < 0 ? -errno : operation;
 }
 

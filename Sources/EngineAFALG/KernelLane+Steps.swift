@@ -182,7 +182,9 @@ extension KernelLane {
     let session = unsafe operation.pointee.session
     let isOpening =
       unsafe session.pointee.service == .aead && session.pointee.direction == .decrypt
-    if isOpening && (outcome == .tagMismatch || outcome == .failed) {
+    let isInPlace = unsafe operation.pointee.source == UnsafePointer(operation.pointee.destination)
+    // In place, another engine goes on with what is there.
+    if isOpening && outcome != .ok && (outcome != .unsupported || !isInPlace) {
       unsafe ckcapi_wipe(operation.pointee.destination, Int(operation.pointee.sourceByteCount))
     }
   }

@@ -63,6 +63,7 @@ extension KernelLane {
       let pointer = unsafe parts + Int(entry &* KeyedEntry.partCount &+ part)
       while unsafe pointer.pointee.idleCount > 0 {
         unsafe pointer.pointee.idleCount &-= 1
+        unsafe idleSocketCount.pointee &-= 1
         unsafe ckcapi_close(Self.descriptor(Self.idle(of: pointer)[Int(pointer.pointee.idleCount)]))
       }
       if unsafe pointer.pointee.socketPlusOne > 0 {
@@ -229,6 +230,7 @@ extension KernelLane {
       let socket = unsafe idle[Int(index)]
       if !isLong || socket < 0 {
         unsafe part.pointee.idleCount &-= 1
+        unsafe idleSocketCount.pointee &-= 1
         unsafe idle[Int(index)] = idle[Int(part.pointee.idleCount)]
         return socket
       }
@@ -237,8 +239,12 @@ extension KernelLane {
     let socket = unsafe ckcapi_accept(part.pointee.socketPlusOne &- 1)
     guard socket >= 0 else { return nil }
     guard isLong else { return socket }
-    _ = ckcapi_widen(socket, messageByteCount)
-    return -socket
+    // A message that it does not hold would be cut short.
+    guard unsafe UInt64(ckcapi_widen(socket, messageByteCount)) >= Self.byteCount(of: job) else {
+      ckcapi_close(socket)
+      return nil
+    }
+    return 0 &- socket
   }
 
   /// The descriptor of an operation socket, whose sign says whether it was widened.
@@ -253,12 +259,15 @@ extension KernelLane {
     guard socket != .min else { return }
     unsafe job.pointee.socket = .min
     let part = unsafe parts + Int(job.pointee.entry &* KeyedEntry.partCount &+ job.pointee.part)
-    guard isUsable, unsafe part.pointee.idleCount < KeyedPart.idleCapacity else {
+    guard isUsable, unsafe part.pointee.idleCount < KeyedPart.idleCapacity,
+      unsafe idleSocketCount.pointee < entryCount
+    else {
       ckcapi_close(Self.descriptor(socket))
       return
     }
     unsafe Self.idle(of: part)[Int(part.pointee.idleCount)] = socket
     unsafe part.pointee.idleCount &+= 1
+    unsafe idleSocketCount.pointee &+= 1
   }
 
   @_noAllocation @_noLocks

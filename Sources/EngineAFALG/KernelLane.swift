@@ -37,6 +37,8 @@ public struct KernelLane: ~Copyable, EngineLane {
   let scratchByteCount: Int
   private let scratchTotal: Int
 
+  /// Operation sockets of all entries that wait to be used again; bounded, since they are the whole process's.
+  let idleSocketCount: UnsafeMutablePointer<Int>
   /// 32 bytes for a key on its way to the kernel.
   let keyScratch: UnsafeMutablePointer<UInt8>
 
@@ -89,6 +91,7 @@ public struct KernelLane: ~Copyable, EngineLane {
     waiting = OperationQueue(capacity: environment.operationCapacity)
     finished = OperationQueue(capacity: environment.operationCapacity)
     unsafe keyScratch = Self.zeroed(32)
+    unsafe idleSocketCount = Self.zeroed(1)
     unsafe jobs = Self.zeroed(jobCount)
     unsafe entries = Self.zeroed(entryCount)
     unsafe parts = Self.zeroed(entryCount * Int(KeyedEntry.partCount))
@@ -114,6 +117,7 @@ public struct KernelLane: ~Copyable, EngineLane {
     unsafe ckcapi_unmap(scratch, scratchTotal)
     unsafe ckcapi_unmap(entryOfSession, max(Int(sessionCapacity), 1) * MemoryLayout<UInt16>.stride)
     unsafe keyScratch.deallocate()
+    unsafe idleSocketCount.deallocate()
     unsafe jobs.deallocate()
     unsafe entries.deallocate()
     unsafe parts.deallocate()

@@ -75,6 +75,8 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
       unsafe operation.pointee.disposition = .done
       unsafe submitElsewhere(operation)
       if unsafe operation.pointee.disposition == .done { return unsafe operation }
+      // Alone, it must not wait for others to fill a batch: the worker may be about to sleep.
+      lanes.flush()
     }
     return nil
   }

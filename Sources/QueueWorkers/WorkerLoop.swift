@@ -123,6 +123,13 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   /// Arms the kick, looks again, and sleeps until something happens.
   @inlinable
   mutating func sleep() throws(QueueError) {
+    if !processor.canBegin && lane.inFlightCount > 0 {
+      // Nothing can be taken before something comes back, however much the ring holds.
+      counters.add(.sleeps, 1)
+      events.wait()
+      reap()
+      return
+    }
     if try queue.armKicks() {
       events.flush()
       queue.suppressKicks()
