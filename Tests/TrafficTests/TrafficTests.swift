@@ -42,7 +42,7 @@ struct TrafficTests {
         configuration: "version: 1\n" + engine.algorithms)
     }
     let sockets = zip(engines, daemons).map { "\($0.name)=\($1.socketPath)" }
-    let lines = try drive(["agree", "\(Self.requestCount)", seed()] + sockets, seconds: 600)
+    let lines = try drive(["agree", "\(Self.requestCount)", seed()] + sockets, seconds: 3000)
     #expect(lines.count == CryptoAlgorithm.allCases.count)
     for (algorithm, line) in zip(CryptoAlgorithm.allCases, lines) {
       #expect(line.hasPrefix(algorithm.name + ": "))
