@@ -43,8 +43,8 @@ struct TrafficTests {
     }
     let sockets = zip(engines, daemons).map { "\($0.name)=\($1.socketPath)" }
     let lines = try drive(["agree", "\(Self.requestCount)", seed()] + sockets, seconds: 3000)
-    #expect(lines.count == CryptoAlgorithm.allCases.count)
-    for (algorithm, line) in zip(CryptoAlgorithm.allCases, lines) {
+    #expect(lines.count == CryptoAlgorithm.symmetric.count)
+    for (algorithm, line) in zip(CryptoAlgorithm.symmetric, lines) {
       #expect(line.hasPrefix(algorithm.name + ": "))
       let claiming = engines.filter { $0.claims.contains(algorithm) }
       guard !claiming.isEmpty else {
