@@ -80,7 +80,7 @@ struct RequestSource {
         if upTo(9) == 0 { source[upTo(source.count - 1)] ^= 0x20 }
       }
       return OperationSpec(session, sessionID: identifier, iv: iv, source: source, aad: aad)
-    case .chain: return OperationSpec(session, sessionID: identifier, source: [])
+    case .chain, .akcipher: return OperationSpec(session, sessionID: identifier, source: [])
     }
   }
 
