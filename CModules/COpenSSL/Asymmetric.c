@@ -91,6 +91,16 @@ double copenssl_nanoseconds_per_unit(void) {
 
 // ---- Operations -----------------------------------------------------------------------------------------------------
 
+int copenssl_rsa_padding(copenssl_padding padding) {
+  switch (padding) {
+    case COPENSSL_RAW: return RSA_NO_PADDING;
+    case COPENSSL_PKCS1: return RSA_PKCS1_PADDING;
+    case COPENSSL_OAEP: return RSA_PKCS1_OAEP_PADDING;
+    case COPENSSL_X931: return RSA_X931_PADDING;
+    default: return RSA_PKCS1_PSS_PADDING;
+  }
+}
+
 static int prepare(copenssl_key *key, copenssl_operation operation, EVP_PKEY_CTX *context) {
   int (*begin)(EVP_PKEY_CTX *) = operation == COPENSSL_ENCRYPT ? EVP_PKEY_encrypt_init
       : operation == COPENSSL_DECRYPT                          ? EVP_PKEY_decrypt_init
@@ -99,9 +109,7 @@ static int prepare(copenssl_key *key, copenssl_operation operation, EVP_PKEY_CTX
                                                                : EVP_PKEY_verify_init;
   if (begin(context) != 1) return 0;
   if (key->size == 0) return 1;
-  return EVP_PKEY_CTX_set_rsa_padding(
-             context, key->padding == COPENSSL_RAW ? RSA_NO_PADDING : RSA_PKCS1_PADDING)
-      == 1;
+  return EVP_PKEY_CTX_set_rsa_padding(context, copenssl_rsa_padding(key->padding)) == 1;
 }
 
 static EVP_PKEY_CTX *context_for(copenssl_key *key, copenssl_operation operation) {
@@ -219,6 +227,7 @@ copenssl_result copenssl_key_run(
     copenssl_key *key, copenssl_operation operation, const uint8_t *input, size_t count,
     const uint8_t *extra, size_t extra_count, uint8_t *output, size_t room, size_t *written) {
   *written = 0;
+  if (operation > COPENSSL_VERIFY) return COPENSSL_UNSUPPORTED;
   bool needs_private = operation == COPENSSL_DECRYPT || operation == COPENSSL_SIGN;
   if (needs_private && !key->is_private) return COPENSSL_UNSUPPORTED;
   bool is_signature = operation == COPENSSL_SIGN || operation == COPENSSL_VERIFY;

@@ -3,6 +3,7 @@
 #include "COpenSSL.h"
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/params.h>
 #include <string.h>
 
@@ -44,3 +45,11 @@ bool copenssl_digest_prefix(copenssl_key *key, int digest_nid, size_t digest_cou
 
 // The cost of an exponentiation: words² of the modulus × bits of the exponent.
 double copenssl_units(const BIGNUM *modulus, const BIGNUM *exponent);
+
+// libcrypto's number.
+int copenssl_rsa_padding(copenssl_padding padding);
+
+// A key on a named curve; `scalar` is null for a public one.
+copenssl_key *copenssl_ec_make(
+    OSSL_LIB_CTX *library, const char *properties, const EC_GROUP *group, const EC_POINT *point,
+    const BIGNUM *scalar, BN_CTX *context, copenssl_result *result);

@@ -32,11 +32,11 @@ static EC_POINT *read_point(
   return NULL;
 }
 
-static copenssl_key *make(
+copenssl_key *copenssl_ec_make(
     OSSL_LIB_CTX *library, const char *properties, const EC_GROUP *group, const EC_POINT *point,
     const BIGNUM *scalar, BN_CTX *context, copenssl_result *result) {
-  // 0x04 and two numbers of 521 bits.
-  uint8_t encoded[133];
+  // 0x04 and two numbers of 571 bits.
+  uint8_t encoded[145];
   size_t count = EC_POINT_point2oct(
       group, point, POINT_CONVERSION_UNCOMPRESSED, encoded, sizeof(encoded), context);
   copenssl_params *params = OPENSSL_zalloc(sizeof(*params));
@@ -89,7 +89,7 @@ static copenssl_key *from_encoding(
     fits = claimed != NULL && EC_POINT_cmp(group, point, claimed, context) == 0;
     EC_POINT_free(claimed);
   }
-  if (fits) made = make(library, properties, group, point, scalar, context, result);
+  if (fits) made = copenssl_ec_make(library, properties, group, point, scalar, context, result);
   BN_clear_free(scalar);
   EC_POINT_free(point);
   return made;
@@ -118,7 +118,7 @@ copenssl_key *copenssl_ecdsa_new(
       ASN1_item_free((ASN1_VALUE *)encoding, ASN1_ITEM_rptr(private_encoding));
     } else {
       EC_POINT *point = read_point(group, encoded, count, context);
-      if (point != NULL) made = make(library, properties, group, point, NULL, context, result);
+      if (point != NULL) made = copenssl_ec_make(library, properties, group, point, NULL, context, result);
       EC_POINT_free(point);
     }
   }

@@ -2,7 +2,7 @@
 //
 // libcrypto's own reader of private keys refuses those that Linux's self-tests bring: version 1 without further primes,
 // and zeros for the factors. What it would check is checked here.
-#include "AsymmetricKeys.h"
+#include "RSANumbers.h"
 #include <openssl/asn1t.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
@@ -16,29 +16,11 @@ ASN1_SEQUENCE(public_numbers) = {
     ASN1_SIMPLE(public_numbers, e, BIGNUM),
 } static_ASN1_SEQUENCE_END(public_numbers)
 
-typedef struct {
-  BIGNUM *prime, *exponent, *coefficient;
-} further_prime;
-
 ASN1_SEQUENCE(further_prime) = {
     ASN1_SIMPLE(further_prime, prime, CBIGNUM),
     ASN1_SIMPLE(further_prime, exponent, CBIGNUM),
     ASN1_SIMPLE(further_prime, coefficient, CBIGNUM),
 } static_ASN1_SEQUENCE_END(further_prime)
-
-DEFINE_STACK_OF(further_prime)
-
-// libcrypto works with five primes at the most.
-enum { MOST_FURTHER = 3 };
-
-// What libcrypto generates at the least; shorter keys have no room for PKCS#1's padding.
-enum { LEAST_MODULUS_BITS = 512 };
-
-typedef struct {
-  int32_t version;
-  BIGNUM *n, *e, *d, *p, *q, *dp, *dq, *qinv;
-  STACK_OF(further_prime) * further;
-} private_numbers;
 
 ASN1_SEQUENCE(private_numbers) = {
     ASN1_EMBED(private_numbers, version, INT32),
@@ -53,8 +35,7 @@ ASN1_SEQUENCE(private_numbers) = {
     ASN1_SEQUENCE_OF_OPT(private_numbers, further, further_prime),
 } static_ASN1_SEQUENCE_END(private_numbers)
 
-// Whether modulus and public exponent make sense, and libcrypto will work with them.
-static copenssl_result check_public(const BIGNUM *n, const BIGNUM *e) {
+copenssl_result copenssl_rsa_check_public(const BIGNUM *n, const BIGNUM *e) {
   int bits = BN_num_bits(n);
   if (!BN_is_odd(n) || !BN_is_odd(e) || BN_is_one(e) || BN_cmp(e, n) >= 0) return COPENSSL_FAILED;
   if (bits < LEAST_MODULUS_BITS || bits > OPENSSL_RSA_MAX_MODULUS_BITS) {
@@ -171,8 +152,7 @@ static size_t digest_count(int nid) {
   }
 }
 
-// Makes the key; `key` is null for a public one.
-static copenssl_key *make(
+copenssl_key *copenssl_rsa_make(
     OSSL_LIB_CTX *library, const char *properties, const BIGNUM *n, const BIGNUM *e,
     const private_numbers *key, copenssl_padding padding, int digest_nid,
     copenssl_result *result) {
@@ -207,21 +187,21 @@ static copenssl_key *new_public(
       (public_numbers *)ASN1_item_d2i(NULL, &end, (long)count, ASN1_ITEM_rptr(public_numbers));
   *result = COPENSSL_FAILED;
   if (numbers != NULL && end == der + count) {
-    *result = check_public(numbers->n, numbers->e);
+    *result = copenssl_rsa_check_public(numbers->n, numbers->e);
     if (*result == COPENSSL_DONE && copenssl_units(numbers->n, numbers->e) > most_units) {
       *result = COPENSSL_UNSUPPORTED;
     }
     if (*result == COPENSSL_DONE) {
-      made = make(library, properties, numbers->n, numbers->e, NULL, padding, digest_nid, result);
+      made = copenssl_rsa_make(library, properties, numbers->n, numbers->e, NULL, padding, digest_nid, result);
     }
   }
   ASN1_item_free((ASN1_VALUE *)numbers, ASN1_ITEM_rptr(public_numbers));
   return made;
 }
 
-static copenssl_result check_private(const private_numbers *key, double most_units) {
+copenssl_result copenssl_rsa_check_private(const private_numbers *key, double most_units) {
   if (key->version != 0 && key->version != 1) return COPENSSL_FAILED;
-  copenssl_result result = check_public(key->n, key->e);
+  copenssl_result result = copenssl_rsa_check_public(key->n, key->e);
   if (result != COPENSSL_DONE) return result;
   if (BN_is_zero(key->d) || BN_is_one(key->d)) return COPENSSL_FAILED;
   if (has_factors(key)) {
@@ -233,6 +213,31 @@ static copenssl_result check_private(const private_numbers *key, double most_uni
   return private_units(key) > most_units ? COPENSSL_UNSUPPORTED : COPENSSL_DONE;
 }
 
+void copenssl_rsa_protect(private_numbers *key) {
+  BIGNUM *secrets[] = {key->d, key->p, key->q, key->dp, key->dq, key->qinv};
+  for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+    BN_set_flags(secrets[i], BN_FLG_CONSTTIME);
+  }
+}
+
+private_numbers *copenssl_rsa_numbers_new(void) {
+  return (private_numbers *)ASN1_item_new(ASN1_ITEM_rptr(private_numbers));
+}
+
+void copenssl_rsa_numbers_free(private_numbers *key) {
+  ASN1_item_free((ASN1_VALUE *)key, ASN1_ITEM_rptr(private_numbers));
+}
+
+further_prime *copenssl_rsa_add_prime(private_numbers *key) {
+  if (key->further == NULL) key->further = sk_further_prime_new_null();
+  further_prime *next = (further_prime *)ASN1_item_new(ASN1_ITEM_rptr(further_prime));
+  if (next == NULL || key->further == NULL || !sk_further_prime_push(key->further, next)) {
+    ASN1_item_free((ASN1_VALUE *)next, ASN1_ITEM_rptr(further_prime));
+    return NULL;
+  }
+  return next;
+}
+
 static copenssl_key *new_private(
     OSSL_LIB_CTX *library, const char *properties, const uint8_t *der, size_t count,
     copenssl_padding padding, int digest_nid, double most_units, copenssl_result *result) {
@@ -242,13 +247,10 @@ static copenssl_key *new_private(
       (private_numbers *)ASN1_item_d2i(NULL, &end, (long)count, ASN1_ITEM_rptr(private_numbers));
   *result = COPENSSL_FAILED;
   if (key != NULL && end == der + count) {
-    BIGNUM *secrets[] = {key->d, key->p, key->q, key->dp, key->dq, key->qinv};
-    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
-      BN_set_flags(secrets[i], BN_FLG_CONSTTIME);
-    }
-    *result = check_private(key, most_units);
+    copenssl_rsa_protect(key);
+    *result = copenssl_rsa_check_private(key, most_units);
     if (*result == COPENSSL_DONE) {
-      made = make(library, properties, key->n, key->e, key, padding, digest_nid, result);
+      made = copenssl_rsa_make(library, properties, key->n, key->e, key, padding, digest_nid, result);
     }
   }
   ASN1_item_free((ASN1_VALUE *)key, ASN1_ITEM_rptr(private_numbers));

@@ -80,9 +80,9 @@ public enum RSAPadding: UInt8, CaseIterable, Sendable {
   case raw
   /// RSAES-PKCS1-v1_5 and EMSA-PKCS1-v1_5 (RFC 8017).
   case pkcs1
-  /// RSAES-OAEP, with the session's digest.
+  /// RSAES-OAEP, with SHA-1 and an empty label.
   case oaep
-  /// ANSI X9.31, for signatures.
+  /// ANSI X9.31, for signatures, with a digest.
   case x931
   /// RSASSA-PSS, with the session's digest and a salt of its length.
   case pss
@@ -122,4 +122,8 @@ public enum AsymmetricKeyForm: UInt8, CaseIterable, Sendable {
   case encodedPublic
   /// RSA: `RSAPrivateKey` of PKCS#1; ECDSA: `ECPrivateKey` of RFC 5915; both in DER.
   case encodedPrivate
+  /// In parts, `AsymmetricComponents`: what the operation needs of it.
+  ///
+  /// Messages are then hashed with the session's digest before they are signed; with `none` they are signed as they are.
+  case components
 }

@@ -45,7 +45,7 @@ public struct SessionParameters {
   public var keyForm: AsymmetricKeyForm = .encodedPublic
   /// RSA only.
   public var padding: RSAPadding = .raw
-  /// The hash whose results are signed; RSA only.
+  /// The hash whose results are signed: with an encoded key RSA only.
   public var digest: SignatureDigest = .none
   /// ECDSA only.
   public var curve: NamedCurve = .p256

@@ -8,8 +8,14 @@ package struct AsymmetricKnownAnswer: Sendable {
   package var origin: String
   package var padding: RSAPadding = .pkcs1
   package var digest: SignatureDigest = .none
-  package var keyForm: AsymmetricKeyForm
-  package var key: String
+  package var keyForm: AsymmetricKeyForm = .components
+  /// The encoded key.
+  package var key = ""
+  /// The key's parts, in `AsymmetricComponents`' order; those at the end may be missing.
+  package var parts: [String] = []
+  package var representation: UInt32 = 0
+  /// The widths of the result's parts, or those of a signature that is verified.
+  package var resultByteCounts: [UInt32] = []
   /// Plaintext, ciphertext, digest, or (`verify`) signature.
   package var input: String
   /// `verify`: what was signed.
@@ -17,8 +23,10 @@ package struct AsymmetricKnownAnswer: Sendable {
   /// The result; nil where it is drawn at random: then the answer that follows checks it.
   package var output: String?
 
-  /// RSA in both directions with both kinds of key, and ECDSA.
-  package static let all: [AsymmetricKnownAnswer] = [
+  /// RSA in both directions with both kinds of key, and ECDSA; then what comes in parts.
+  package static let all = encoded + inParts
+
+  private static let encoded: [AsymmetricKnownAnswer] = [
     AsymmetricKnownAnswer(
       algorithm: .rsa, operation: .encrypt, origin: "the number 0x313233343030, by its definition",
       padding: .raw, keyForm: .encodedPublic, key: rsaPublicKey, input: text, output: rawCiphertext),
@@ -47,7 +55,7 @@ package struct AsymmetricKnownAnswer: Sendable {
       keyForm: .encodedPrivate, key: ecdsaPrivateKey, input: ecdsaDigest, output: nil),
   ]
 
-  private static let text = "313233343030"
+  static let text = "313233343030"
   private static let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
   private static let ecdsaDigest =
     "af2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e9891562113d8a62add1bf"
@@ -111,7 +119,7 @@ package struct AsymmetricKnownAnswer: Sendable {
     97e983e3a12250a29cf0974aece28baa5489a2179eec7228d9712ae2b878f7a55c422709bf3c178630470e6ae8a26f9fa86e
     42bfc0a063a3
     """
-  private static let paddedCiphertext =
+  static let paddedCiphertext =
     """
     455fe8c7c59d08c068b5ff739d8dab912b639c8e9eade5d0519d58f4ead7208d5a753b4a88fe771475adc82d10ab29ded28c
     af03f9034d3a111b520440c02276e1b6417c42eec0257f1f05482868987f2f75bd33d1ec3dbc799d7b5bf25c4a0543793a4d
@@ -120,7 +128,7 @@ package struct AsymmetricKnownAnswer: Sendable {
     4b0513a7a193f6a88d53c49cde2c030f85e3ddfbc9f99b4a667fd9c652382238166f3d39eb2b78de53ad24c97699fe5738a7
     a705a2ab141b
     """
-  private static let signature =
+  static let signature =
     """
     92f0f4d2f1245fbce75573b1bcbb7813d7412557df4e24377d59b6a6abc06701f3681a315d453b89d2231d535ca9b607246c
     c32bb40eddf9086deadd6dc2cb29ff75a8a409386a448635a5a7300424d1524c968e6b3f447ec346d42856e88cc5660f4a50

@@ -17,7 +17,9 @@ extension SelfTest where Lane: ~Copyable {
       guard run.result == KnownAnswer.bytes(output) else { return wrong }
     } else {
       // A signature with a random part: the counterpart's key says whether it is right.
-      let counterpart = answers(answer.algorithm).first { $0.operation == .verify }
+      let counterpart = answers(answer.algorithm).first {
+        $0.operation == .verify && ($0.keyForm == .components) == (answer.keyForm == .components)
+      }
       guard let counterpart else { return wrong }
       var check = AsymmetricTrial(counterpart)
       check.input = run.result
@@ -46,7 +48,7 @@ private struct AsymmetricTrial {
 
   init(_ answer: AsymmetricKnownAnswer) {
     self.answer = answer
-    key = KnownAnswer.bytes(answer.key)
+    key = answer.keyForm == .components ? answer.components : KnownAnswer.bytes(answer.key)
     input = KnownAnswer.bytes(answer.input)
     extra = KnownAnswer.bytes(answer.extra)
   }
@@ -98,5 +100,26 @@ private struct AsymmetricTrial {
       let count = min(Int(operation.resultByteCount), room)
       return (operation.outcome, (0..<count).map { unsafe result[$0] })
     }
+  }
+}
+
+extension AsymmetricKnownAnswer {
+  /// The key in parts as engines read it.
+  fileprivate var components: [UInt8] {
+    typealias Layout = AsymmetricComponents
+    var header = [UInt32](repeating: 0, count: Layout.headerByteCount / 4)
+    header[Layout.primeCountOffset / 4] = 2
+    header[Layout.representationOffset / 4] = representation
+    let parts = parts.map(KnownAnswer.bytes)
+    for (index, part) in parts.enumerated() {
+      header[Layout.partByteCountOffset(index) / 4] = UInt32(part.count)
+    }
+    for (index, count) in resultByteCounts.enumerated() {
+      header[Layout.resultByteCountOffset(index) / 4] = count
+    }
+    let words = header.flatMap { word in
+      unsafe withUnsafeBytes(of: word) { unsafe [UInt8]($0) }
+    }
+    return words + parts.flatMap { $0 }
   }
 }

@@ -31,6 +31,7 @@ struct FetchedAlgorithms {
     // SAFETY: tables are sized by the enums that index them; fetched objects stay ours until `release`.
     unsafe self.library = library
     unsafe properties = propertyQuery.flatMap { unsafe strdup($0) }
+    copenssl_curves_prepare()
     let nanoseconds = copenssl_nanoseconds_per_unit()
     unitsPerMillisecond = nanoseconds > 0 ? 1e6 / nanoseconds : .infinity
     unsafe ciphers = .allocate(capacity: Self.cipherCount)

@@ -10,6 +10,8 @@ enum Recipe {
   case gcm, ccm, chacha20Poly1305
   case chain
   case asymmetric
+  /// A key in parts, of which nothing is kept.
+  case asymmetricComponents
 
   var isEmpty: Bool {
     @_noAllocation @_noLocks get { if case .empty = self { true } else { false } }

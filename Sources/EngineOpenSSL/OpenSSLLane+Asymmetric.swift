@@ -14,15 +14,20 @@ extension OpenSSLLane {
   ) -> CryptoOutcome {
     // SAFETY: the session's key has the length that it gives and is alive; entry is one of ours.
     guard let key = unsafe session.pointee.cipherKey else { return .failed }
+    if unsafe session.pointee.keyForm.isInParts {
+      // Read anew with every operation: what it takes depends on the operation.
+      unsafe entry.pointee.recipe = .asymmetricComponents
+      return .ok
+    }
     let byteCount = unsafe Int(session.pointee.cipherKeyByteCount)
     let isPrivate = unsafe session.pointee.keyForm.isPrivate
     var result = COPENSSL_FAILED
     let made: OpaquePointer?
     switch unsafe session.pointee.asymmetric {
     case .rsa:
-      guard let padding = unsafe session.pointee.padding.code else { return .unsupported }
-      let units =
-        unsafe Double(session.pointee.maximumOperationMilliseconds) * algorithms.unitsPerMillisecond
+      let padding = unsafe session.pointee.padding.code
+      guard padding == COPENSSL_RAW || padding == COPENSSL_PKCS1 else { return .unsupported }
+      let units = unsafe mostUnits(session)
       unsafe made = copenssl_rsa_new(
         algorithms.library, algorithms.properties, key, byteCount, isPrivate, padding,
         session.pointee.digest.nid, units, &result)
@@ -44,7 +49,7 @@ extension OpenSSLLane {
     with entry: UnsafeMutablePointer<KeyedContexts>
   ) -> CryptoOutcome {
     // SAFETY: the entry has a key; the operation's ranges are alive, and its result has the room that it gives.
-    guard let code = unsafe operation.pointee.asymmetric.code else { return .unsupported }
+    let code = unsafe operation.pointee.asymmetric.code
     var written = 0
     let result = unsafe copenssl_key_run(
       entry.pointee.key, code, operation.pointee.source, Int(operation.pointee.sourceByteCount),
@@ -52,6 +57,40 @@ extension OpenSSLLane {
       Int(operation.pointee.resultByteCount), &written)
     unsafe operation.pointee.resultByteCount = UInt32(truncatingIfNeeded: written)
     return CryptoOutcome(result)
+  }
+}
+
+extension OpenSSLLane {
+  /// An operation whose session's key comes in parts.
+  @_noAllocation @_noLocks
+  func runComponents(_ operation: UnsafeMutablePointer<CryptoOperation>) -> CryptoOutcome {
+    // SAFETY: as above; the key is the session's, which is alive.
+    let session = unsafe operation.pointee.session
+    var request = unsafe copenssl_component_request()
+    unsafe request.algorithm = session.pointee.asymmetric.code
+    unsafe request.operation = operation.pointee.asymmetric.code
+    unsafe request.padding = session.pointee.padding.code
+    unsafe request.digest_nid = session.pointee.digest.nid
+    unsafe request.most_units = mostUnits(session)
+    unsafe request.most_milliseconds = session.pointee.maximumOperationMilliseconds
+    unsafe request.key = session.pointee.cipherKey
+    unsafe request.key_count = Int(session.pointee.cipherKeyByteCount)
+    unsafe request.input = operation.pointee.source
+    unsafe request.input_count = Int(operation.pointee.sourceByteCount)
+    unsafe request.extra = operation.pointee.aad
+    unsafe request.extra_count = Int(operation.pointee.aadByteCount)
+    var written = 0
+    let result = unsafe copenssl_components_run(
+      algorithms.library, algorithms.properties, &request, operation.pointee.result,
+      Int(operation.pointee.resultByteCount), &written)
+    unsafe operation.pointee.resultByteCount = UInt32(truncatingIfNeeded: written)
+    return CryptoOutcome(result)
+  }
+
+  /// What one operation may take.
+  @_noAllocation @_noLocks
+  private func mostUnits(_ session: UnsafePointer<SessionParameters>) -> Double {
+    unsafe Double(session.pointee.maximumOperationMilliseconds) * algorithms.unitsPerMillisecond
   }
 }
 
@@ -71,34 +110,61 @@ extension AsymmetricKeyForm {
   fileprivate var isPrivate: Bool {
     @_noAllocation @_noLocks get {
       switch self {
-      case .encodedPublic: false
+      case .encodedPublic, .components: false
       case .encodedPrivate: true
+      }
+    }
+  }
+
+  fileprivate var isInParts: Bool {
+    @_noAllocation @_noLocks get {
+      switch self {
+      case .encodedPublic, .encodedPrivate: false
+      case .components: true
+      }
+    }
+  }
+}
+
+extension AsymmetricAlgorithm {
+  fileprivate var code: copenssl_algorithm {
+    @_noAllocation @_noLocks get {
+      switch self {
+      case .rsa: COPENSSL_RSA
+      case .dsa: COPENSSL_DSA
+      case .dh: COPENSSL_DH
+      case .ecdsa: COPENSSL_ECDSA
+      case .ecdh: COPENSSL_ECDH
       }
     }
   }
 }
 
 extension AsymmetricOperation {
-  fileprivate var code: copenssl_operation? {
+  fileprivate var code: copenssl_operation {
     @_noAllocation @_noLocks get {
       switch self {
       case .encrypt: COPENSSL_ENCRYPT
       case .decrypt: COPENSSL_DECRYPT
       case .sign: COPENSSL_SIGN
       case .verify: COPENSSL_VERIFY
-      case .generateKey, .generateParameters, .computeSecret: nil
+      case .generateKey: COPENSSL_GENERATE_KEY
+      case .generateParameters: COPENSSL_GENERATE_PARAMETERS
+      case .computeSecret: COPENSSL_COMPUTE_SECRET
       }
     }
   }
 }
 
 extension RSAPadding {
-  fileprivate var code: copenssl_padding? {
+  fileprivate var code: copenssl_padding {
     @_noAllocation @_noLocks get {
       switch self {
       case .raw: COPENSSL_RAW
       case .pkcs1: COPENSSL_PKCS1
-      case .oaep, .x931, .pss: nil
+      case .oaep: COPENSSL_OAEP
+      case .x931: COPENSSL_X931
+      case .pss: COPENSSL_PSS
       }
     }
   }

@@ -20,8 +20,15 @@ typedef enum {
   COPENSSL_UNSUPPORTED = 3,
 } copenssl_result;
 
-typedef enum { COPENSSL_ENCRYPT, COPENSSL_DECRYPT, COPENSSL_SIGN, COPENSSL_VERIFY } copenssl_operation;
-typedef enum { COPENSSL_RAW, COPENSSL_PKCS1 } copenssl_padding;
+typedef enum {
+  COPENSSL_ENCRYPT, COPENSSL_DECRYPT, COPENSSL_SIGN, COPENSSL_VERIFY,
+  // Of keys in parts only.
+  COPENSSL_GENERATE_KEY, COPENSSL_GENERATE_PARAMETERS, COPENSSL_COMPUTE_SECRET,
+} copenssl_operation;
+// Encoded keys know the first two.
+typedef enum {
+  COPENSSL_RAW, COPENSSL_PKCS1, COPENSSL_OAEP, COPENSSL_X931, COPENSSL_PSS
+} copenssl_padding;
 
 // How long this host takes for one modular multiplication, as measured now; see `most_units`.
 double copenssl_nanoseconds_per_unit(void);

@@ -25,6 +25,7 @@
 #define COPENSSL_HOT static inline COPENSSL_UNALLOCATING
 
 #include "Asymmetric.h"
+#include "Components.h"
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------
 
