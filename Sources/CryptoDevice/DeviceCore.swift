@@ -3,6 +3,7 @@ public import VirtioSpec
 
 /// What a device offers, fixed when it is made.
 public struct DeviceOffer: Sendable {
+  public var dialect: Dialect
   public var dataQueueCount: Int
   public var sessionCapacity: Int
   public var maximumRequestByteCount: UInt32
@@ -15,8 +16,10 @@ public struct DeviceOffer: Sendable {
   public init(
     dataQueueCount: Int, sessionCapacity: Int, maximumRequestByteCount: UInt32,
     algorithms: AlgorithmTable, statelessServices: Set<CryptoService>,
-    maximumOperationMilliseconds: UInt32 = SessionParameters().maximumOperationMilliseconds
+    maximumOperationMilliseconds: UInt32 = SessionParameters().maximumOperationMilliseconds,
+    dialect: Dialect = .virtio13
   ) {
+    self.dialect = dialect
     self.dataQueueCount = dataQueueCount
     self.sessionCapacity = sessionCapacity
     self.maximumRequestByteCount = maximumRequestByteCount
@@ -70,6 +73,7 @@ public struct DeviceOffer: Sendable {
   /// The shape of requests under negotiated features.
   public func layout(features: UInt64) -> RequestLayout {
     var layout = RequestLayout()
+    layout.dialect = dialect
     layout.maximumRequestByteCount = maximumRequestByteCount
     layout.maximumOperationMilliseconds = maximumOperationMilliseconds
     layout.revision1 = features & VirtioFeature.cryptoRevision1 != 0

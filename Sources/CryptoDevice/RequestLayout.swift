@@ -1,5 +1,9 @@
+public import VirtioSpec
+
 /// What the negotiated features say about the shape of requests; fixed while a queue runs.
 public struct RequestLayout: Sendable {
+  /// Which decoder reads the requests.
+  public var dialect = Dialect.virtio13
   /// `VIRTIO_CRYPTO_F_REVISION_1`: exact fixed parts instead of padded ones, and `flag` counts.
   public var revision1 = false
   // The services' stateless features; they need `revision1`.

@@ -70,7 +70,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       maximumRequestByteCount: UInt32(clamping: settings.maximumRequestByteCount),
       algorithms: algorithms,
       statelessServices: Set(settings.statelessServices.map(CryptoService.init)),
-      maximumOperationMilliseconds: UInt32(settings.maximumOperationMilliseconds))
+      maximumOperationMilliseconds: UInt32(settings.maximumOperationMilliseconds),
+      dialect: settings.dialect)
     let validation = try ValidationLane(engines)
     core = unsafe DeviceCore(offer: offer) { unsafe validation.check($0) }
     queueCounters = try (0..<settings.queueCount).map { _ in
