@@ -65,7 +65,8 @@ static copenssl_result check_group(
 
 static copenssl_result dsa_generate(copenssl_work *work) {
   uint32_t bytes = work->header.modulus_byte_count;
-  if (bytes < LEAST_BITS / 8 || bytes > OPENSSL_DSA_MAX_MODULUS_BITS / 8) {
+  // FIPS 186-4 begins at 1024 bits.
+  if (bytes < 128 || bytes > OPENSSL_DSA_MAX_MODULUS_BITS / 8) {
     return COPENSSL_UNSUPPORTED;
   }
   int bits = (int)bytes * 8;

@@ -23,6 +23,8 @@ public struct AlgorithmTable: Sendable {
   /// The algorithms that are offered, each with the engines that may serve it; an empty route offers nothing.
   public init(offered: [CryptoAlgorithm: EngineRoute]) {
     for (algorithm, route) in offered where !route.isEmpty {
+      // The ASYM service has numbers for all of them, the AKCIPHER service only for some.
+      if case .akcipher(let akcipher) = algorithm { akcipherRoutes[Int(akcipher.rawValue)] = route }
       guard let word = AlgorithmNumbers.number(of: algorithm) else { continue }
       let number = Int(word)
       switch algorithm {
@@ -40,7 +42,6 @@ public struct AlgorithmTable: Sendable {
         aeadRoutes[Int(aead.rawValue)] = route
       case .akcipher(let akcipher):
         akciphers[number] = akcipher.rawValue
-        akcipherRoutes[Int(akcipher.rawValue)] = route
       }
     }
   }
@@ -72,6 +73,21 @@ public struct AlgorithmTable: Sendable {
     number < 64 ? AsymmetricAlgorithm(rawValue: akciphers[Int(number)]) : nil
   }
 
+  /// `VIRTIO_CRYPTO_ASYM_*` of the asymmetric RFC.
+  @_noAllocation @_noLocks
+  public func asymmetric(_ number: UInt32) -> AsymmetricAlgorithm? {
+    let algorithm: AsymmetricAlgorithm
+    switch number {
+    case 1: algorithm = .rsa
+    case 2: algorithm = .dsa
+    case 3: algorithm = .dh
+    case 4: algorithm = .ecdsa
+    case 5: algorithm = .ecdh
+    default: return nil
+    }
+    return akcipherRoutes[Int(algorithm.index)].isEmpty ? nil : algorithm
+  }
+
   // MARK: - Engines
 
   /// The engines for a session: its algorithm's; for a chain those of the cipher's that also do the other half.
@@ -101,4 +117,8 @@ public struct AlgorithmTable: Sendable {
   public var macMask: UInt64 { Self.mask(macs) }
   public var aeadMask: UInt32 { UInt32(truncatingIfNeeded: Self.mask(aeads)) }
   public var akcipherMask: UInt32 { UInt32(truncatingIfNeeded: Self.mask(akciphers)) }
+  /// The ASYM service's, in the dialect that has it.
+  public var asymmetricMask: UInt32 {
+    (0..<32).filter { asymmetric($0) != nil }.reduce(0) { $0 | 1 << $1 }
+  }
 }

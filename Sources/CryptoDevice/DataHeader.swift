@@ -37,6 +37,8 @@ struct DataHeader: ~Copyable {
 
   // `struct virtio_crypto_op_header`.
   var opcode: UInt32 { @_noAllocation @_noLocks get { load(0) } }
+  /// The ASYM service's; elsewhere the session or the fixed part says which.
+  var algorithm: UInt32 { @_noAllocation @_noLocks get { load(4) } }
   var sessionIdentifier: UInt64 {
     @_noAllocation @_noLocks get { UInt64(load(8)) | UInt64(load(12)) << 32 }
   }

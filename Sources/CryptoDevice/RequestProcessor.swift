@@ -36,7 +36,8 @@ public struct RequestProcessor: ~Copyable {
     let most = Int(layout.maximumRequestByteCount)
     // Everything that can fail comes before the first property is set.
     let bounces = try BouncePool(
-      inputByteCount: most, outputByteCount: most + Self.destinationSlack + 65536)
+      inputByteCount: most + AsymmetricComponents.headerByteCount,
+      outputByteCount: most + Self.destinationSlack + 65536)
     let inputSpans = try SpanList()
     let outputSpans = try SpanList()
     self.bounces = bounces
@@ -73,6 +74,8 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.outputByteCount = 0
     unsafe slot.pointee.secretByteCount = 0
     unsafe slot.pointee.isAsymmetric = false
+    unsafe slot.pointee.isASYM = false
+    unsafe slot.pointee.hasASYMHeader = false
     let status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)
@@ -87,8 +90,18 @@ public struct RequestProcessor: ~Copyable {
       return .answered(writtenByteCount: 0)
     }
     unsafe slot.pointee.statusByte = statusByte
+    if unsafe slot.pointee.hasASYMHeader {
+      // The rest of the result need not leave a byte for the status.
+      let end = status == .ok ? written : UInt64(Self.asymHeaderByteCount)
+      unsafe slot.pointee.hasLastByte = chain.writableByteCount > end
+      guard status == .ok else {
+        let used = unsafe refuseASYM(slot, status)
+        unsafe abandon(slot)
+        return .answered(writtenByteCount: used)
+      }
+    }
     if status == .ok {
-      if chain.writableByteCount > written {
+      if unsafe slot.pointee.hasASYMHeader || chain.writableByteCount > written {
         // SAFETY: the session is alive while the request is.
         unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session.pointee.route
           .engine(forByteCount: slot.pointee.operation.sourceByteCount)
@@ -108,6 +121,11 @@ public struct RequestProcessor: ~Copyable {
   /// The slot is left to the caller, to count it and then to release it.
   @_noAllocation @_noLocks
   public mutating func finish(_ slot: UnsafeMutablePointer<RequestSlot>) -> UInt32 {
+    if unsafe slot.pointee.isASYM {
+      let used = unsafe finishASYM(slot)
+      unsafe abandon(slot)
+      return used
+    }
     let outcome = unsafe slot.pointee.operation.outcome
     // An asymmetric result has the length that it has, up to what the guest left room for.
     if unsafe slot.pointee.isAsymmetric {
@@ -167,6 +185,10 @@ public struct RequestProcessor: ~Copyable {
       unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
         == headerCount
     else { return .err }
+    if layout.dialect.hasASYM, header.opcode >> 8 == 4 {
+      unsafe slot.pointee.isASYM = true
+      return unsafe try readASYM(&chain, &memory, slot)
+    }
     switch header.opcode {
     case 0x000: return unsafe try readSymmetric(&chain, &memory, slot, .encrypt)
     case 0x001: return unsafe try readSymmetric(&chain, &memory, slot, .decrypt)

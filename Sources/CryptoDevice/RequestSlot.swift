@@ -34,8 +34,16 @@ public struct RequestSlot {
   var outputByteCount: UInt32 = 0
   /// A public-key request: the result has the length that the operation gives, and key and result are wiped.
   var isAsymmetric = false
-  /// Bytes of key at the head of its bounce buffer.
+  /// Bytes of key at the head of its bounce buffer; of an ASYM request, everything that was copied there.
   var secretByteCount: UInt32 = 0
+  /// A request of the ASYM service, which has its own place for the status.
+  var isASYM = false
+  /// There is room for that; the spans of the result begin with it.
+  var hasASYMHeader = false
+  /// There is a byte behind the result, for the status that all services have.
+  var hasLastByte = false
+  /// Bytes of status and lengths in front of an ASYM result.
+  var asymFrontByteCount: UInt32 = 0
   /// Where the status goes: the last writable byte of the chain.
   var statusByte: UnsafeMutablePointer<UInt8>
   /// When its batch was taken, in ticks.

@@ -1,5 +1,7 @@
 // Keys in parts: the same RSA and ECDSA keys as in the encoded answers, and what only comes in parts.
 
+import CryptoTypes
+
 extension AsymmetricKnownAnswer {
   static let inParts: [AsymmetricKnownAnswer] = [
     AsymmetricKnownAnswer(

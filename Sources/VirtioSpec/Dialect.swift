@@ -21,4 +21,14 @@ public enum Dialect: String, CaseIterable, Sendable {
 
   /// Whether there is an AKCIPHER service; draft v15 came before it.
   @inlinable public var hasAKCipher: Bool { !isDraftV15 }
+
+  /// Whether there is an ASYM service in its place.
+  @inlinable public var hasASYM: Bool {
+    @_noAllocation @_noLocks get {
+      switch self {
+      case .virtio13, .draftV15: false
+      case .rfcAsymV3: true
+      }
+    }
+  }
 }

@@ -15,6 +15,8 @@ public struct VirtioCryptoService: RawRepresentable, Hashable, Sendable {
   @inlinable public static var mac: Self { Self(rawValue: 2) }
   @inlinable public static var aead: Self { Self(rawValue: 3) }
   @inlinable public static var akcipher: Self { Self(rawValue: 4) }
+  /// The asymmetric RFC's, in the same place.
+  @inlinable public static var asym: Self { Self(rawValue: 4) }
 }
 
 /// The opcodes of control requests (`VIRTIO_CRYPTO_*_CREATE_SESSION`, `…_DESTROY_SESSION`).
@@ -158,24 +160,49 @@ public struct VirtioCryptoConfig: Hashable, Sendable {
   public var maxAuthKeyByteCount: UInt32 = 0
   public var akcipherAlgorithms: UInt32 = 0
   public var maxRequestByteCount: UInt64 = 0
+  /// The asymmetric RFC's two words behind `aead_algo`, which make the space 64 bytes long.
+  public var asymmetric: AsymmetricCapabilities?
+
+  /// `asym_algo` and `rsa_padding`.
+  public struct AsymmetricCapabilities: Hashable, Sendable {
+    public var algorithms: UInt32
+    public var rsaPaddings: UInt32
+
+    public init(algorithms: UInt32, rsaPaddings: UInt32) {
+      self.algorithms = algorithms
+      self.rsaPaddings = rsaPaddings
+    }
+  }
 
   public init() {}
 
   /// The bytes as the guest reads them.
   public var bytes: [UInt8] {
-    let words: [UInt32] = [
-      status, maxDataQueues, cryptoServices,
-      UInt32(truncatingIfNeeded: cipherAlgorithms), UInt32(cipherAlgorithms >> 32), hashAlgorithms,
-      UInt32(truncatingIfNeeded: macAlgorithms), UInt32(macAlgorithms >> 32), aeadAlgorithms,
-      maxCipherKeyByteCount, maxAuthKeyByteCount, akcipherAlgorithms,
-      UInt32(truncatingIfNeeded: maxRequestByteCount), UInt32(maxRequestByteCount >> 32),
-    ]
+    let words: [UInt32] =
+      [
+        status, maxDataQueues, cryptoServices,
+        UInt32(truncatingIfNeeded: cipherAlgorithms), UInt32(cipherAlgorithms >> 32),
+        hashAlgorithms,
+        UInt32(truncatingIfNeeded: macAlgorithms), UInt32(macAlgorithms >> 32), aeadAlgorithms,
+      ] + (asymmetric.map { [$0.algorithms, $0.rsaPaddings] } ?? []) + [
+        maxCipherKeyByteCount, maxAuthKeyByteCount, akcipherAlgorithms,
+        UInt32(truncatingIfNeeded: maxRequestByteCount), UInt32(maxRequestByteCount >> 32),
+      ]
     return words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
   }
 
-  /// Reads the 56 bytes; nil for any other count.
-  public init?(bytes: [UInt8]) {
-    guard bytes.count == Self.byteCount else { return nil }
+  /// Reads the 56 bytes, or the asymmetric RFC's 64; nil for any other count.
+  public init?(bytes given: [UInt8]) {
+    guard given.count == Self.byteCount || given.count == Self.byteCount + 8 else { return nil }
+    var bytes = given
+    if given.count > Self.byteCount {
+      func word(at offset: Int) -> UInt32 {
+        (0..<4).reduce(0) { $0 | UInt32(given[offset + $1]) << (8 * UInt32($1)) }
+      }
+      asymmetric = AsymmetricCapabilities(
+        algorithms: word(at: 36), rsaPaddings: word(at: 40))
+      bytes.removeSubrange(36..<44)
+    }
     func word(_ index: Int) -> UInt32 {
       (0..<4).reduce(0) { $0 | UInt32(bytes[4 * index + $1]) << (8 * UInt32($1)) }
     }
