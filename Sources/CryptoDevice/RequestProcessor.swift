@@ -189,6 +189,7 @@ public struct RequestProcessor: ~Copyable {
       unsafe slot.pointee.isASYM = true
       return unsafe try readASYM(&chain, &memory, slot)
     }
+    if layout.dialect.isDraftV15 { return unsafe try readDraftV15(&chain, &memory, slot) }
     switch header.opcode {
     case 0x000: return unsafe try readSymmetric(&chain, &memory, slot, .encrypt)
     case 0x001: return unsafe try readSymmetric(&chain, &memory, slot, .decrypt)

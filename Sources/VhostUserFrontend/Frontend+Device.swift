@@ -40,7 +40,8 @@ extension Frontend {
 
   /// GET_CONFIG of the whole configuration space.
   public func readConfiguration() throws(FrontendError) -> VirtioCryptoConfig {
-    let bytes = try readConfiguration(offset: 0, byteCount: VirtioCryptoConfig.byteCount)
+    let bytes = try readConfiguration(
+      offset: 0, byteCount: VirtioCryptoConfig.byteCount(options.dialect))
     guard let config = VirtioCryptoConfig(bytes: bytes) else {
       throw .unexpectedReply("a configuration of \(bytes.count) bytes")
     }

@@ -123,7 +123,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func connectionClosed() {
     destroySessions()
-    core.revision1 = false
+    core.negotiate(features: 0)
     features = 0
     status = 0
     shown.withLock { shown in
@@ -134,7 +134,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func setFeatures(_ accepted: UInt64) {
     features = accepted
-    core.revision1 = offer.layout(features: accepted).revision1
+    core.negotiate(features: accepted)
     shown.withLock { $0.features = accepted }
   }
 

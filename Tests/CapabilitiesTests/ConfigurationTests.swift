@@ -89,10 +89,10 @@ import VirtioSpec
     ).warnings.map(\.description)
     #expect(
       warnings == [
-        "f.yaml:9:11: warning: limits are not enforced yet",
-        "f.yaml:18:26: warning: the engine kernel is not in this build",
-        "f.yaml:30:70: warning: limits are not enforced yet",
-        "f.yaml:10:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
+        "f.yaml:10:11: warning: limits are not enforced yet",
+        "f.yaml:19:26: warning: the engine kernel is not in this build",
+        "f.yaml:31:92: warning: limits are not enforced yet",
+        "f.yaml:11:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
       ])
   }
 
