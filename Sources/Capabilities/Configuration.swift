@@ -23,6 +23,11 @@ public struct Configuration: Equatable, Sendable {
   /// The defaults: everything this host can do.
   public init() {}
 
+  /// What the devices speak.
+  public var dialects: [Dialect] {
+    devices.isEmpty ? [device.dialect] : devices.map(\.settings.dialect)
+  }
+
   /// Whether two configurations ask for the same.
   ///
   /// Warnings and places in files do not count.

@@ -4,7 +4,7 @@
 // ring to VirtQueue, threads to QueueWorkers, sockets to VhostUserBackend, and the crypto to the engines.
 
 public import CryptoTypes
-import VirtioSpec
+public import VirtioSpec
 
 /// The numbers that virtio-crypto gives to algorithms: values in requests and bits in the masks.
 public enum AlgorithmNumbers {
@@ -101,5 +101,17 @@ public enum AlgorithmNumbers {
     case .aead(let algorithm): number(of: algorithm)
     case .akcipher(let algorithm): number(of: algorithm)
     }
+  }
+
+  /// Why devices of these dialects do not offer an algorithm that an engine could serve; nil if one of them does.
+  public static func reasonAgainst(
+    _ algorithm: CryptoAlgorithm, in dialects: [Dialect]
+  ) -> String? {
+    guard algorithm.service == .akcipher, !dialects.contains(where: \.hasASYM) else { return nil }
+    guard number(of: algorithm) != nil else {
+      return "only in the dialect \(Dialect.rfcAsymV3.rawValue)"
+    }
+    return dialects.contains(where: \.hasAKCipher)
+      ? nil : "not in the dialect \(Dialect.draftV15.rawValue)"
   }
 }

@@ -5,6 +5,7 @@ import CryptoTypes
 import EngineContract
 import Foundation
 import HostEngines
+import VirtioSpec
 
 /// `vhost-crypto check`: judges a capability file on this host.
 struct Check: ParsableCommand {
@@ -50,7 +51,7 @@ struct Check: ParsableCommand {
       print("engine \(name): not used, \(reason)")
     }
     printDevices(configuration)
-    printAlgorithms(advertisement)
+    printAlgorithms(advertisement, configuration.dialects)
   }
 
   private func load() throws -> Configuration {
@@ -78,8 +79,11 @@ struct Check: ParsableCommand {
       + "max_size \(settings.maximumRequestByteCount), sessions \(settings.maximumSessionCount)"
   }
 
-  private func printAlgorithms(_ advertisement: Advertisement) {
+  private func printAlgorithms(_ advertisement: Advertisement, _ dialects: [Dialect]) {
     let table = AlgorithmTable(offered: HostEngines.routes(advertisement))
+    if dialects.contains(where: \.hasASYM) {
+      print("asym_algo 0x" + String(table.asymmetricMask, radix: 16))
+    }
     let masks: [(CryptoService, String, UInt64)] = [
       (.cipher, "cipher_algo", table.cipherMask), (.hash, "hash_algo", UInt64(table.hashMask)),
       (.mac, "mac_algo", table.macMask), (.aead, "aead_algo", UInt64(table.aeadMask)),
@@ -88,14 +92,19 @@ struct Check: ParsableCommand {
     for (service, name, mask) in masks {
       print("\(name) 0x" + String(mask, radix: 16))
       for algorithm in CryptoAlgorithm.allCases where algorithm.service == service {
-        print("  \(status(of: algorithm, advertisement))")
+        print("  \(status(of: algorithm, advertisement, dialects))")
       }
     }
   }
 
-  private func status(of algorithm: CryptoAlgorithm, _ advertisement: Advertisement) -> String {
+  private func status(
+    of algorithm: CryptoAlgorithm, _ advertisement: Advertisement, _ dialects: [Dialect]
+  ) -> String {
     let name = algorithm.name.padding(toLength: 18, withPad: " ", startingAt: 0)
     if let choices = advertisement.offers[algorithm] {
+      if let reason = AlgorithmNumbers.reasonAgainst(algorithm, in: dialects) {
+        return name + "not offered: " + reason
+      }
       return name + choices.map(\.engine).joined(separator: ", ")
     }
     return switch advertisement.omissions[algorithm] {

@@ -130,6 +130,10 @@ public final class BigNumber: @unchecked Sendable {
     unsafe made { unsafe BN_mul($0, a.pointer, b.pointer, $1) }
   }
 
+  func quotient(by other: BigNumber) -> BigNumber {
+    unsafe Self.made { unsafe BN_div($0, nil, pointer, other.pointer, $1) }
+  }
+
   public static func % (a: BigNumber, b: BigNumber) -> BigNumber {
     unsafe made { unsafe BN_div(nil, $0, a.pointer, b.pointer, $1) }
   }

@@ -55,6 +55,10 @@ public struct RequestFormat: Hashable, Sendable {
   public static let draftV15WithoutSessions = RequestFormat(
     dialect: .draftV15, isRevision1: false)
 
+  /// The asymmetric RFC, which has draft v15's sessions and no sessions for its own service.
+  public static let rfcAsymV3 = RequestFormat(
+    dialect: .rfcAsymV3, isRevision1: false, sessionServices: [.cipher, .hash, .mac, .aead])
+
   /// The crypto feature bits that lead to this format.
   public var features: UInt64 {
     if dialect.isDraftV15 { return Self.word(sessionServices, Self.sessionBits) }

@@ -5,6 +5,7 @@ import CryptoTypes
 import EngineContract
 import Glibc
 import HostEngines
+import VirtioSpec
 
 /// `--check-config`: whether the file is good, and what it would advertise on this host.
 struct ConfigurationCheck {
@@ -38,10 +39,15 @@ struct ConfigurationCheck {
     print("mac_algo    \(hex(table.macMask))")
     print("aead_algo   \(hex(UInt64(table.aeadMask)))")
     print("akcipher_algo \(hex(UInt64(table.akcipherMask)))")
+    let dialects = effective.dialects
+    if dialects.contains(where: \.hasASYM) {
+      print("asym_algo   \(hex(UInt64(table.asymmetricMask)))")
+    }
     for algorithm in CryptoAlgorithm.allCases {
       guard let offers = advertisement.offers[algorithm] else { continue }
       let engines = offers.map(\.engine).joined(separator: ", ")
-      print("  \(algorithm.service) \(algorithm.name): \(engines)")
+      let missing = AlgorithmNumbers.reasonAgainst(algorithm, in: dialects).map { " (\($0))" }
+      print("  \(algorithm.service) \(algorithm.name): \(engines)\(missing ?? "")")
     }
   }
 

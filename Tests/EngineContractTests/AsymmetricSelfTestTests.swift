@@ -15,7 +15,7 @@ enum AsymmetricScript {
     let extra = bytes(operation.pointee.aad, operation.pointee.aadByteCount)
     let candidates = AsymmetricKnownAnswer.all.filter {
       $0.algorithm == session.asymmetric && $0.operation == operation.pointee.asymmetric
-        && $0.padding == session.padding
+        && $0.padding == session.padding && $0.keyForm == session.keyForm
     }
     guard
       let found = candidates.first(where: { KnownAnswer.bytes($0.input) == input })
@@ -25,7 +25,7 @@ enum AsymmetricScript {
     }
     // The signature that is drawn at random is the published one here.
     let signature = AsymmetricKnownAnswer.all.first {
-      $0.algorithm == found.algorithm && $0.operation == .verify
+      $0.algorithm == found.algorithm && $0.operation == .verify && $0.keyForm == found.keyForm
     }
     let output = KnownAnswer.bytes(found.output ?? signature?.input ?? "")
     for (index, byte) in output.enumerated() { operation.pointee.result[index] = byte }
@@ -78,7 +78,7 @@ enum AsymmetricScript {
       let outcome = AsymmetricScript.compute(operation)
       return outcome == .signatureMismatch ? .ok : outcome
     }
-    for algorithm in [AsymmetricAlgorithm.rsa, .ecdsa] {
+    for algorithm in [AsymmetricAlgorithm.rsa, .ecdsa, .dsa] {
       guard case .failed(let reason)? = results[.akcipher(algorithm)] else {
         Issue.record("\(algorithm.name) passed")
         continue

@@ -29,8 +29,14 @@ public struct VectorFile: Decodable, Sendable {
     }
   }
 
-  /// An RSA key in hexadecimal digits.
+  /// A key in hexadecimal digits: RSA's; DSA's p, q, g and y; an EC point.
   public struct Numbers: Decodable, Sendable {
+    public var p: String?
+    public var q: String?
+    public var g: String?
+    public var y: String?
+    public var wx: String?
+    public var wy: String?
     public var modulus: String?
     public var publicExponent: String?
     public var privateExponent: String?
@@ -53,6 +59,10 @@ public struct VectorFile: Decodable, Sendable {
     public var tag: String?
     public var sig: String?
     public var result: String
+    /// Of a key agreement: a point of SEC 1, a scalar, and the secret.
+    public var `public`: String?
+    public var `private`: String?
+    public var shared: String?
 
     public var isValid: Bool { result == "valid" || result == "acceptable" }
     public var keyBytes: [UInt8] { get throws { try bytes(key) } }
