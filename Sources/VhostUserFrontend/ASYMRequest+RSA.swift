@@ -1,5 +1,5 @@
 public import CryptoTypes
-public import VirtioSpec
+import VirtioSpec
 
 extension ASYMRequest {
   /// `struct virtio_crypto_rsa_priv_key` and its data.

@@ -5,7 +5,7 @@ internal import COpenSSL
 public final class BigNumber: @unchecked Sendable {
   // SAFETY, for this whole file: the number is made in an initialiser, never changed afterwards and freed with its
   // object, which outlives every call that it is passed to.
-  private let pointer: OpaquePointer
+  let pointer: OpaquePointer
 
   private init(taking pointer: OpaquePointer?) {
     guard let pointer = unsafe pointer else {

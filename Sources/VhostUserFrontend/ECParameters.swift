@@ -22,14 +22,14 @@ public struct ECParameters: Hashable, Sendable {
 @safe
 public final class ECCurve: @unchecked Sendable {
   // SAFETY, for this whole file: the group is made in the initialiser, not changed afterwards and freed with its object;
-  // points and numbers live for the length of a function.
+  // points live for the length of a function, and only the numbers that a function has made are written to.
   private let group: OpaquePointer
   public let name: String
   public let parameters: ECParameters
 
   /// The short names of all curves that libcrypto knows.
   public static var names: [String] {
-    let count = unsafe EC_get_builtin_curves(nil, 0)
+    let count = EC_get_builtin_curves(nil, 0)
     var curves = unsafe [EC_builtin_curve](repeating: EC_builtin_curve(), count: count)
     _ = unsafe EC_get_builtin_curves(&curves, count)
     return unsafe curves.compactMap { unsafe OBJ_nid2sn($0.nid).map { unsafe String(cString: $0) } }
@@ -40,24 +40,19 @@ public final class ECCurve: @unchecked Sendable {
     guard let group = unsafe EC_GROUP_new_by_curve_name(OBJ_sn2nid(name)) else { return nil }
     unsafe self.group = group
     self.name = name
-    // p, a, b, x, y.
-    let numbers = (0..<5).map { _ in unsafe BN_new() }
-    defer { for number in unsafe numbers { unsafe BN_free(number) } }
-    let isRead =
-      unsafe EC_GROUP_get_curve(group, numbers[0], numbers[1], numbers[2], nil) == 1
-      && EC_POINT_get_affine_coordinates(
-        group, EC_GROUP_get0_generator(group), numbers[3], numbers[4], nil) == 1
-    guard isRead else { return nil }
-    func bytes(_ number: OpaquePointer?) -> [UInt8] {
-      var result = [UInt8](repeating: 0, count: unsafe Int(BN_num_bits(number) + 7) / 8)
-      unsafe BN_bn2bin(number, &result)
-      return result
-    }
-    parameters = unsafe ECParameters(
-      isBinary: EC_GROUP_get_field_type(group) == NID_X9_62_characteristic_two_field,
-      generatorX: bytes(numbers[3]), generatorY: bytes(numbers[4]),
-      order: bytes(EC_GROUP_get0_order(group)), field: bytes(numbers[0]), a: bytes(numbers[1]),
-      b: bytes(numbers[2]), cofactor: bytes(EC_GROUP_get0_cofactor(group)))
+    let (field, a, b) = (BigNumber(0), BigNumber(0), BigNumber(0))
+    let (x, y, order, cofactor) = (BigNumber(0), BigNumber(0), BigNumber(0), BigNumber(0))
+    guard
+      unsafe EC_GROUP_get_curve(group, field.pointer, a.pointer, b.pointer, nil) == 1,
+      unsafe EC_POINT_get_affine_coordinates(
+        group, EC_GROUP_get0_generator(group), x.pointer, y.pointer, nil) == 1,
+      unsafe EC_GROUP_get_order(group, order.pointer, nil) == 1,
+      unsafe EC_GROUP_get_cofactor(group, cofactor.pointer, nil) == 1
+    else { return nil }
+    parameters = ECParameters(
+      isBinary: unsafe EC_GROUP_get_field_type(group) == NID_X9_62_characteristic_two_field,
+      generatorX: x.bytes, generatorY: y.bytes, order: order.bytes, field: field.bytes,
+      a: a.bytes, b: b.bytes, cofactor: cofactor.bytes)
   }
 
   deinit { unsafe EC_GROUP_free(group) }
@@ -71,33 +66,30 @@ public final class ECCurve: @unchecked Sendable {
   public func combine(
     _ a: [UInt8], _ b: [UInt8] = [], x: [UInt8] = [], y: [UInt8] = []
   ) -> (x: [UInt8], y: [UInt8])? {
-    let numbers = [a, b, x, y].map { unsafe BN_bin2bn($0, Int32($0.count), nil) }
+    let (a, b) = (BigNumber(bytes: a), BigNumber(bytes: b))
+    let (xNumber, yNumber) = (BigNumber(bytes: x), BigNumber(bytes: y))
     let point = unsafe EC_POINT_new(group)
     let other = unsafe EC_POINT_new(group)
     defer {
-      for number in unsafe numbers { unsafe BN_free(number) }
       unsafe EC_POINT_free(point)
       unsafe EC_POINT_free(other)
     }
-    var isDone: Bool
+    let isDone: Bool
     if x.isEmpty {
-      unsafe isDone = EC_POINT_mul(group, point, numbers[0], nil, nil, nil) == 1
+      unsafe isDone = EC_POINT_mul(group, point, a.pointer, nil, nil, nil) == 1
     } else {
       unsafe isDone =
-        EC_POINT_set_affine_coordinates(group, other, numbers[2], numbers[3], nil) == 1
-        && EC_POINT_mul(group, point, numbers[0], other, numbers[1], nil) == 1
+        EC_POINT_set_affine_coordinates(group, other, xNumber.pointer, yNumber.pointer, nil) == 1
+        && EC_POINT_mul(group, point, a.pointer, other, b.pointer, nil) == 1
     }
-    isDone =
-      unsafe isDone
-      && EC_POINT_get_affine_coordinates(group, point, numbers[2], numbers[3], nil) == 1
-    guard isDone else { return nil }
-    let count = fieldByteCount
-    var result = [[UInt8]](repeating: [UInt8](repeating: 0, count: count), count: 2)
-    for index in 0..<2 {
-      guard unsafe BN_bn2binpad(numbers[2 + index], &result[index], Int32(count)) == Int32(count)
-      else { return nil }
-    }
-    return (result[0], result[1])
+    let (resultX, resultY) = (BigNumber(0), BigNumber(0))
+    guard isDone,
+      unsafe EC_POINT_get_affine_coordinates(
+        group, point, resultX.pointer, resultY.pointer, nil) == 1,
+      let xBytes = resultX.bytes(count: fieldByteCount),
+      let yBytes = resultY.bytes(count: fieldByteCount)
+    else { return nil }
+    return (xBytes, yBytes)
   }
 
   /// The coordinates of a point of SEC 1, compressed or not; nil if it is none.

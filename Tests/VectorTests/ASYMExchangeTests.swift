@@ -40,7 +40,7 @@ extension DeviceTests {
         #expect(signature[0].prefix(3) == [0, 0, 0])
         let (r, s) = (BigNumber(bytes: signature[0]), BigNumber(bytes: signature[1]))
         let w = try #require(s.inverse(modulo: q))
-        let h = BigNumber.leading(order * 8, of: try digest(Self.message, .sha256))
+        let h = BigNumber.leading(order * 8, of: try hashed(Self.message, .sha256))
         let v = g.power(h * w % q, modulo: p) * y.power(r * w % q, modulo: p) % p % q
         #expect(v == r && r != g.power(BigNumber(7), modulo: p) % q)
         for (text, isRight) in [(Self.message, true), (Self.message.changed(at: 0), false)] {
@@ -90,7 +90,7 @@ extension DeviceTests {
         let pair = try #require(try bench.ask(signing).parts([width, width]), "\(name)")
         #expect(
           curve.verify(
-            r: pair[0], s: pair[1], digest: try digest(Self.message, .sha256), x: keys[0][1],
+            r: pair[0], s: pair[1], digest: try hashed(Self.message, .sha256), x: keys[0][1],
             y: keys[0][2]), "\(name)")
         for (text, isRight) in [(Self.message, true), (Self.message.changed(at: 1), false)] {
           let check = ASYMRequest.ecdsaVerify(

@@ -161,7 +161,7 @@ extension DeviceTests {
         try bench.expectRefusal(
           ASYMRequest.dsaSign(group, x: x, Self.message, .sha256, widths: (32, 32)), .err, "x")
       }
-      for y in [[], [1], (p - one).bytes, group.p] {
+      for y in [[], [1], (p - one).bytes, group.p] as [[UInt8]] {
         let verification = ASYMRequest.dsaVerify(
           group, y: y, r: [1], s: [1], Self.message, .sha256)
         #expect(try bench.verdict(verification) == nil)

@@ -84,7 +84,7 @@ extension DeviceTests {
         signatures.append(signature)
       }
       if padding != Padding.pss { #expect(signatures[0] == signatures[1]) }
-      let digest = try hash.map { try digest(Self.message, $0) } ?? Self.message
+      let digest = try hash.map { try hashed(Self.message, $0) } ?? Self.message
       switch padding {
       case Padding.none:
         let block = [UInt8](repeating: 0, count: 256 - digest.count) + digest
@@ -237,7 +237,7 @@ extension DeviceTests {
 }
 
 /// A whole hash, computed on this side.
-func digest(_ message: [UInt8], _ hash: HashAlgorithm) throws -> [UInt8] {
+func hashed(_ message: [UInt8], _ hash: HashAlgorithm) throws -> [UInt8] {
   try #require(
     ReferenceCrypto.hash(hash, message, byteCount: Int(hash.maximumResultByteCount)))
 }

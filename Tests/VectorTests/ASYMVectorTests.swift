@@ -77,7 +77,10 @@ extension DeviceTests {
             signature: try test.signatureBytes, try test.messageBytes, .sha256,
             padding: Padding.pkcs1)
           let verdict = try bench.verdict(request)
-          if test.result != "acceptable" {
+          if try test.signatureBytes.isEmpty {
+            // Its length is the word for "as long as the modulus", and so many bytes are not there.
+            #expect(verdict == nil && test.result == "invalid", "\(test.tcId)")
+          } else if test.result != "acceptable" {
             #expect(verdict == (test.result == "valid"), "\(test.tcId)")
           } else {
             #expect(verdict != nil, "\(test.tcId)")
