@@ -7,7 +7,8 @@ import VirtioSpec
 enum Explanation {
   static let words = [
     "status", "features", "protocol_features", "crypto_services", "cipher_algo", "hash_algo",
-    "mac_algo", "aead_algo", "config_status", "opcode",
+    "mac_algo", "aead_algo", "akcipher_algo", "asym_algo", "rsa_padding", "config_status",
+    "opcode",
   ]
 
   /// A decimal or `0x` number of 64 bits.
@@ -25,14 +26,19 @@ enum Explanation {
     case "features": bits(number, features(dialect))
     case "protocol_features": bits(number, protocolFeatures)
     case "crypto_services":
-      bits(number, [0: "cipher", 1: "hash", 2: "mac", 3: "aead", 4: "akcipher"])
+      bits(
+        number,
+        [0: "cipher", 1: "hash", 2: "mac", 3: "aead", 4: dialect.hasASYM ? "asym" : "akcipher"])
     case "cipher_algo": algorithms(number, .cipher)
     case "hash_algo": algorithms(number, .hash)
     case "mac_algo": algorithms(number, .mac)
     case "aead_algo": algorithms(number, .aead)
     case "akcipher_algo": algorithms(number, .akcipher)
+    case "asym_algo": bits(number, [1: "rsa", 2: "dsa", 3: "dh", 4: "ecdsa", 5: "ecdh"])
+    case "rsa_padding":
+      bits(number, [0: "none", 1: "pkcs1", 2: "sslv23", 3: "oaep", 4: "x931", 5: "pss"])
     case "config_status": bits(number, [0: "HW_READY: the device accepts requests"])
-    case "opcode": opcodes[number] ?? "no opcode of virtio-crypto"
+    case "opcode": opcode(number, dialect) ?? "no opcode of virtio-crypto"
     default: nil
     }
   }
@@ -41,7 +47,7 @@ enum Explanation {
   static func ofBareNumber(_ number: UInt64, _ dialect: Dialect = .virtio13) -> String {
     var lines = ["0x" + String(number, radix: 16)]
     if number < 7 { lines.append("  as status: \(status(number))") }
-    if let opcode = opcodes[number] { lines.append("  as opcode: \(opcode)") }
+    if let opcode = opcode(number, dialect) { lines.append("  as opcode: \(opcode)") }
     lines.append("  as features: \(bits(number, features(dialect)))")
     return lines.joined(separator: "\n")
   }
@@ -126,6 +132,13 @@ enum Explanation {
     ]
     return Dictionary(masks.map { ($0.0.trailingZeroBitCount, $0.1) }) { first, _ in first }
   }()
+
+  private static func opcode(_ number: UInt64, _ dialect: Dialect) -> String? {
+    guard dialect.isDraftV15, number >> 8 == 4 else { return opcodes[number] }
+    let names = ["SIGN", "VERIFY", "ENCRYPT", "DECRYPT", "KEY_GEN", "KEY_EXCHG"]
+    let index = Int(number & 0xff)
+    return dialect.hasASYM && index < names.count ? "VIRTIO_CRYPTO_ASYM_\(names[index])" : nil
+  }
 
   /// Opcodes of control and data requests: the service in the high byte, what to do in the low one.
   private static let opcodes: [UInt64: String] = {

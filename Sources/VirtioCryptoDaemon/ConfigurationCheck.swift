@@ -45,9 +45,12 @@ struct ConfigurationCheck {
     }
     for algorithm in CryptoAlgorithm.allCases {
       guard let offers = advertisement.offers[algorithm] else { continue }
+      if let reason = AlgorithmNumbers.reasonAgainst(algorithm, in: dialects) {
+        print("not offered: \(algorithm.service) \(algorithm.name), \(reason)")
+        continue
+      }
       let engines = offers.map(\.engine).joined(separator: ", ")
-      let missing = AlgorithmNumbers.reasonAgainst(algorithm, in: dialects).map { " (\($0))" }
-      print("  \(algorithm.service) \(algorithm.name): \(engines)\(missing ?? "")")
+      print("  \(algorithm.service) \(algorithm.name): \(engines)")
     }
   }
 

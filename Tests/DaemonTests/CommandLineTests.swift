@@ -55,8 +55,44 @@ extension TheDaemon {
           try explain("--dialect", dialect, "features", "0x11")
             == "features 0x11: unknown (bit 0), CRYPTO_AEAD_SESSION_MODE (bit 4)\n")
       }
+      for (dialect, meaning) in [
+        ("virtio-1.3", "VIRTIO_CRYPTO_AKCIPHER_SIGN"), ("draft-v15", "no opcode of virtio-crypto"),
+        ("rfc-asym-v3", "VIRTIO_CRYPTO_ASYM_ENCRYPT"),
+      ] {
+        #expect(
+          try explain("--dialect", dialect, "opcode", "0x402") == "opcode 0x402: \(meaning)\n")
+      }
+      #expect(try explain("asym_algo", "0x24") == "asym_algo 0x24: dsa (bit 2), ecdh (bit 5)\n")
       let wrong = try FinishedProgram.run("vhost-crypto", ["explain", "--dialect=v15", "1"])
       #expect(wrong.status == .status(64) && wrong.errorOutput.contains("draft-v15"))
+    }
+
+    /// The file may name them in every dialect; what comes of it is said.
+    @Test func checksSayWhichDialectAnAlgorithmNeeds() throws {
+      func checks(_ dialect: String) throws -> [String] {
+        let path = try directory.write(
+          "version: 1\ndevice: { dialect: \(dialect) }\n"
+            + "algorithms: { akcipher: { dsa: { engine: openssl } } }\n", to: "dialect.yaml")
+        return [
+          try run("--config=\(path)", "--check-config").output,
+          try FinishedProgram.run("vhost-crypto", ["check", path]).output,
+        ]
+      }
+      let needs = "only in the dialect rfc-asym-v3"
+      for output in try checks("virtio-1.3") {
+        for name in ["dsa", "dh", "ecdh"] {
+          #expect(
+            output.split(separator: "\n").contains { $0.contains(name) && $0.hasSuffix(needs) },
+            "\(name) in \(output)")
+        }
+        #expect(output.contains("akcipher_algo 0x6") && !output.contains("asym_algo"))
+      }
+      for output in try checks("draft-v15") {
+        #expect(output.contains(needs) && output.contains("not in the dialect draft-v15"))
+      }
+      for output in try checks("rfc-asym-v3") {
+        #expect(!output.contains(needs) && output.contains("0x3e"), "\(output)")
+      }
     }
 
     // MARK: Wrong words

@@ -25,7 +25,8 @@ enum AsymmetricScript {
     }
     // The signature that is drawn at random is the published one here.
     let signature = AsymmetricKnownAnswer.all.first {
-      $0.algorithm == found.algorithm && $0.operation == .verify && $0.keyForm == found.keyForm
+      $0.algorithm == found.algorithm && $0.operation == .verify
+        && ($0.keyForm == .components) == (found.keyForm == .components)
     }
     let output = KnownAnswer.bytes(found.output ?? signature?.input ?? "")
     for (index, byte) in output.enumerated() { operation.pointee.result[index] = byte }
