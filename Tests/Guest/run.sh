@@ -5,8 +5,8 @@
 # exit status goes with it.
 #
 # usage: run.sh [options of boot-guest.sh, such as --queues 2 or --option max=262144]
-# environment: DAEMON, TOOL (.build/release/...), ASSETS (.build/guest), ACCEL, KEEP=1 (leave the
-# logs), DAEMON_ARGS (more arguments)
+# environment: DAEMON, TOOL (.build/release/...), ASSETS (.build/guest), ACCEL, QEMU, KEEP=1 (leave
+# the logs), DAEMON_ARGS (more arguments)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,7 +32,7 @@ check() { # check "what is true if COMMAND succeeds" COMMAND...
   fi
 }
 
-for tool in qemu-system-x86_64:qemu-system-x86 openssl:openssl jq:jq; do
+for tool in "${QEMU:-qemu-system-x86_64}:qemu-system-x86" openssl:openssl jq:jq; do
   command -v "${tool%:*}" >/dev/null || fail "${tool%:*} is missing: apt-get install ${tool#*:}"
 done
 for program in "$DAEMON" "$TOOL"; do
