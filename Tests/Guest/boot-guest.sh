@@ -12,6 +12,7 @@
 #   --option X=Y    any other `vhc.` option of the guest, such as max=262144; repeatable
 #   --hook COMMAND  the guest waits before and after its traffic (and in hold mode before each
 #                   round), and COMMAND is called with the name of the place as its argument
+#   --files FOLDER  put into the guest's root folder, under its own name
 #   --timeout S     longest run in seconds (120)
 #   --log FILE      the serial port's output
 #   --assets DIR    made by guest-assets.sh (.build/guest)
@@ -19,7 +20,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-backend=vhost-user front_end=cryptodev socket='' queues=1 mode=selftest hook='' limit=120 log=/dev/null
+backend=vhost-user front_end=cryptodev socket='' queues=1 mode=selftest hook='' files='' limit=120 log=/dev/null
 assets=$here/../../.build/guest
 guest_options=()
 
@@ -38,6 +39,7 @@ while [[ $# -gt 0 ]]; do
     --mode) mode=$2 ;;
     --option) guest_options+=("vhc.$2") ;;
     --hook) hook=$2 guest_options+=(vhc.hold=1) ;;
+    --files) files=$2 ;;
     --timeout) limit=$2 ;;
     --log) log=$2 ;;
     --assets) assets=$2 ;;
@@ -77,11 +79,24 @@ case $backend/$front_end in
 esac
 if [[ $backend == vhost-user && ! -S $socket ]]; then fail "no socket at '$socket'"; fi
 
+qemu_pid='' initramfs=''
+clean_up() {
+  if [[ -n $qemu_pid ]]; then kill "$qemu_pid" 2>/dev/null || true; fi
+  if [[ -n $initramfs ]]; then rm -f "$initramfs"; fi
+}
+trap clean_up EXIT
+if [[ -n $files ]]; then
+  # The kernel unpacks one archive after the other.
+  initramfs=$(mktemp)
+  (cd "$(dirname "$files")" && find "$(basename "$files")" | cpio --quiet -o -H newc -R 0:0) \
+    | gzip -1 | cat "$assets/initramfs.cpio.gz" - >"$initramfs"
+fi
+
 # shellcheck disable=SC2206 # QEMU_ARGS is several words
 command=(timeout --kill-after=5 "$limit" "$qemu" -nodefaults -no-reboot -display none -machine pc
   "${cpu[@]}" -m 256M
   -object "memory-backend-memfd,id=mem,size=256M,share=on" -numa "node,memdev=mem"
-  -kernel "$assets/vmlinux" -initrd "$assets/initramfs.cpio.gz"
+  -kernel "$assets/vmlinux" -initrd "${initramfs:-$assets/initramfs.cpio.gz}"
   -append "console=ttyS0 quiet panic=-1 vhc.mode=$mode ${guest_options[*]}"
   "${crypto[@]}"
   -device "isa-debug-exit,iobase=0xf4,iosize=0x01" -serial stdio ${QEMU_ARGS:-})
@@ -93,7 +108,6 @@ coproc guest { exec "${command[@]}" 2>&1; }
 exec {from_guest}<&"${guest[0]}" {to_guest}>&"${guest[1]}"
 # shellcheck disable=SC2154 # set by coproc
 qemu_pid=$guest_PID
-trap 'kill "$qemu_pid" 2>/dev/null || true' EXIT
 # QEMU may end while the host answers it.
 trap '' PIPE
 
@@ -110,7 +124,7 @@ done
 
 status=0
 wait "$qemu_pid" || status=$?
-trap - EXIT
+qemu_pid=''
 # isa-debug-exit makes QEMU's status of what `init` wrote: 2n + 1.
 case $status in
   33) verdict=passed code=0 ;;
