@@ -15,15 +15,16 @@
  * all of the many keys are in one keyring, and a process for each decrypts with it, all released
  * at the same moment.
  *
- * The numbers at the end are the requests that must reach a device whose drivers are virtio-crypto-rsa
- * ("rsa") and virtio-pkcs1-rsa ("pkcs1pad(rsa,sha1)"), which alone has signatures: with any other
- * hash, the kernel pads, and signing is decryption of raw blocks, and verifying encryption.
+ * The numbers at the end are the requests that must reach a device whose drivers are
+ * virtio-crypto-rsa ("rsa") and virtio-pkcs1-rsa ("pkcs1pad(rsa)"). Linux 6.1 asks neither for
+ * signatures: with a hash, the kernel pads, and signing is the decryption of a raw block, verifying
+ * the encryption of one.
  *
- *   guest: encrypted key=rsa-2048 half=public hash=sha1 bytes=…
+ *   guest: encrypted key=rsa-2048 half=public bytes=…
  *   guest: key rsa-2048 ok
  *   guest: keys 600 decrypted with at once
- *   guest: rsa encrypt requests=52 errors=4
- *   guest: rsa PASS 732 requests
+ *   guest: rsa encrypt requests=76 errors=4
+ *   guest: rsa PASS 696 requests
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -38,14 +39,13 @@
 
 enum { file_limit = 4096, path_limit = 256, key_limit = 4096 };
 
-enum operation { encrypt, decrypt, sign, verify, operation_count };
-static const char *const operation_names[operation_count] = {"encrypt", "decrypt", "sign",
-                                                             "verify"};
+enum operation { encrypt, decrypt, sign };
+static const char *const operation_names[] = {"encrypt", "decrypt", "sign"};
 
-/* Requests that must have reached the device. */
+/* Requests that must have reached the device: [encrypt] and [decrypt]. */
 static struct {
   unsigned long requests, errors;
-} device[operation_count];
+} device[2];
 
 static void count(enum operation operation, bool is_error) {
   device[operation].requests += 1;
@@ -142,27 +142,25 @@ static const char *const hashes[] = {"sha1", "sha256", "sha512"};
 static void use_signatures(const char *folder, const char *name, int32_t private_key,
                            int32_t certificate) {
   for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
-    bool by_device = strcmp(hashes[i], "sha1") == 0;
     char how[64], suffix[32];
     snprintf(how, sizeof how, "enc=pkcs1 hash=%s", hashes[i]);
     snprintf(suffix, sizeof suffix, "%s.signature", hashes[i]);
     struct bytes digest = read_file(folder, name, hashes[i]);
     struct bytes signature = read_file(folder, name, suffix);
     expect(name, sign, private_key, how, &digest, &signature);
-    count(by_device ? sign : decrypt, false);
+    count(decrypt, false);
 
     const int32_t halves[] = {private_key, certificate};
     for (size_t half = 0; half < 2; half++) {
       errno = 0;
       if (!verifies(halves[half], how, &digest, &signature))
         fail("%s: %s: openssl's signature is rejected", name, how);
-      count(by_device ? verify : encrypt, false);
+      count(encrypt, false);
       struct bytes other = digest;
       other.bytes[0] ^= 1;
-      errno = 0;
       if (verifies(halves[half], how, &other, &signature))
         fail("%s: %s: the signature of another digest is accepted", name, how);
-      count(by_device ? verify : encrypt, by_device);
+      count(encrypt, false);
     }
   }
 }
@@ -180,26 +178,20 @@ static void use_key(const char *folder, const char *name) {
     int32_t key;
     const char *name;
   } halves[] = {{private_key, "private"}, {certificate, "public"}};
-  static const char *const paddings[][2] = {{"enc=pkcs1", "none"},
-                                            {"enc=pkcs1 hash=sha1", "sha1"}};
   for (size_t half = 0; half < 2; half++) {
     expect(name, encrypt, halves[half].key, "enc=raw", &block, &raw);
     count(encrypt, false);
-    for (size_t i = 0; i < 2; i++) {
-      if (apply(encrypt, halves[half].key, paddings[i][0], &message, &output) < 0)
-        fail("%s: encrypt, %s", name, paddings[i][0]);
-      count(encrypt, false);
-      printf("guest: encrypted key=%s half=%s hash=%s", name, halves[half].name, paddings[i][1]);
-      print_hex("bytes", output.bytes, output.count);
-      printf("\n");
-    }
+    if (apply(encrypt, halves[half].key, "enc=pkcs1", &message, &output) < 0)
+      fail("%s: encrypt, enc=pkcs1", name);
+    count(encrypt, false);
+    printf("guest: encrypted key=%s half=%s", name, halves[half].name);
+    print_hex("bytes", output.bytes, output.count);
+    printf("\n");
   }
   expect(name, decrypt, private_key, "enc=raw", &raw, &block);
   count(decrypt, false);
-  for (size_t i = 0; i < 2; i++) {
-    expect(name, decrypt, private_key, paddings[i][0], &encrypted, &message);
-    count(decrypt, false);
-  }
+  expect(name, decrypt, private_key, "enc=pkcs1", &encrypted, &message);
+  count(decrypt, false);
   use_signatures(folder, name, private_key, certificate);
 
   /* No number below the modulus: refused, and the key goes on working. */
@@ -265,7 +257,7 @@ int main(int argument_count, char **arguments) {
   hold("rsa-after");
 
   unsigned long total = 0;
-  for (int operation = 0; operation < operation_count; operation++) {
+  for (int operation = 0; operation <= decrypt; operation++) {
     printf("guest: rsa %s requests=%lu errors=%lu\n", operation_names[operation],
            device[operation].requests, device[operation].errors);
     total += device[operation].requests;

@@ -114,39 +114,36 @@ reference() {
 
 # check_rsa: guest-keys ended well, and what it said of its work is true outside the guest.
 check_rsa() {
-  local algorithm operation sent counted decrypted=0 expected key half hash bytes
-  for algorithm in "virtio-crypto-rsa (rsa)" "virtio-pkcs1-rsa (pkcs1pad(rsa,sha1))"; do
-    check "the kernel's self-test of $algorithm passed" \
-      grep -qF "guest: algorithm $algorithm selftest=passed" "$dir/guest.log"
-  done
-  check "the kernel chooses virtio-crypto-rsa for rsa" said "rsa goes to virtio-crypto-rsa$"
-  check "the kernel chooses virtio-pkcs1-rsa for pkcs1pad(rsa,sha1)" \
-    said "pkcs1pad(rsa,sha1) goes to virtio-pkcs1-rsa$"
+  local algorithm driver operation sent counted encrypted=0 decrypted=0 key half bytes
+  while read -r algorithm driver; do
+    check "the kernel's self-test of $driver passed" \
+      said "algorithm $driver ($algorithm) selftest=passed"
+    check "the kernel chooses $driver for $algorithm" said "$algorithm goes to $driver$"
+  done <<<$'rsa virtio-crypto-rsa\npkcs1pad(rsa) virtio-pkcs1-rsa'
   for key in "$assets"/rsa/single/*.p8; do
     key=$(basename "$key" .p8)
     check "$key encrypts, decrypts, signs and verifies as openssl does" said "key $key ok"
   done
 
-  while read -r key half hash bytes; do
+  while read -r key half bytes; do
+    encrypted=$((encrypted + 1))
     key=$assets/rsa/single/${key#*=}
     if basenc --base16 -d <<<"$(tr a-f A-F <<<"${bytes#*=}")" \
       | openssl pkeyutl -decrypt -keyform DER -inkey "$key.p8" | cmp -s - "$key.message"; then
       decrypted=$((decrypted + 1))
     else
-      check "openssl decrypts what $key encrypted ($half, $hash)" false
+      check "openssl decrypts what $key encrypted ($half)" false
     fi
   done < <(sed -n 's/^guest: encrypted //p' "$dir/guest.log")
-  # Each half of each key, without and with a hash.
-  expected=$(($(find "$assets/rsa/single" -name '*.p8' | wc -l) * 4))
-  check "openssl decrypts what the guest encrypted, $decrypted of $expected" \
-    test "$decrypted" = "$expected"
+  check "openssl decrypts what the guest encrypted, $decrypted of $encrypted" \
+    test "$decrypted" = "$encrypted" -a "$decrypted" -gt 0
   check "600 keys at once work" said "keys 600 decrypted with at once"
 
   if [[ ! -s $dir/rsa-before.json || ! -s $dir/rsa-after.json ]]; then
     check "the daemon gave its counters before and after RSA" false
     return
   fi
-  for operation in encrypt decrypt sign verify; do
+  for operation in encrypt decrypt; do
     sent=$(sed -n "s/^guest: rsa $operation //p" "$dir/guest.log")
     counted=$(grown rsa "$operation" rsa-before rsa-after | sed 's/ bytes=[0-9]*//')
     check "RSA $operation: guest sent $sent, daemon counted $counted" test "$counted" = "$sent"
