@@ -33,7 +33,7 @@ unfetchable() {
 not_fetched() {
   local reason
   reason="$1: $(grep -m 1 '^E:' apt/log || tail -n 1 apt/log)"
-  if ! grep -qiE 'GPG error|not signed|NO_PUBKEY|BADSIG|EXPKEYSIG' apt/log \
+  if ! grep -qiE 'GPG error|NO_PUBKEY|BADSIG|EXPKEYSIG' apt/log \
     && grep -qE 'Failed to fetch|Unable to fetch|is expired|unmet dependencies' apt/log; then
     unfetchable "$reason"
   fi
