@@ -120,7 +120,7 @@ struct BenchOperation {
     case .chain(let chain):
       (granule, minimum) = (chain.cipher.granuleByteCount, chain.cipher.minimumSourceByteCount)
     case .mac(let mac, _, _): (granule, minimum) = (mac.granuleByteCount, mac.granuleByteCount)
-    case .hash, .aead: (granule, minimum) = (1, 0)
+    case .hash, .aead, .akcipher: (granule, minimum) = (1, 0)
     }
     if count % granule != 0 { return "\(name) wants a multiple of \(granule) bytes, not \(count)" }
     return count < minimum ? "\(name) wants at least \(minimum) bytes, not \(count)" : nil
@@ -144,7 +144,7 @@ struct BenchOperation {
         guard let sealed else { return nil }
         source = sealed
       }
-    case .cipher, .hash, .chain: break
+    case .cipher, .hash, .chain, .akcipher: break
     }
     return OperationSpec(session, sessionID: sessionID, iv: iv, source: source, aad: aad)
   }
@@ -161,7 +161,7 @@ struct BenchOperation {
       chain.direction = chain.direction.opposite
       chain.order = chain.order == .cipherThenHash ? .hashThenCipher : .cipherThenHash
       return .chain(chain)
-    case .hash, .mac: return nil
+    case .hash, .mac, .akcipher: return nil
     }
   }
 

@@ -65,6 +65,7 @@ extension CryptoRequestBuilder {
     case .hash: .hashCreateSession
     case .mac: .macCreateSession
     case .aead: .aeadCreateSession
+    case .akcipher: .akcipherCreateSession
     default: .cipherCreateSession
     }
   }
@@ -102,6 +103,10 @@ extension CryptoRequestBuilder {
       request.append32(UInt32(truncatingIfNeeded: aadByteCount))
       request.append32(direction.wireCode)
       request.append32(0)
+    case .akcipher(let spec):
+      spec.append(to: &request)
+      request.pad(
+        to: VirtioCryptoWire.controlHeaderByteCount + AKCipherWire.createFixedByteCount)
     }
   }
 

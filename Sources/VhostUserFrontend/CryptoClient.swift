@@ -12,6 +12,9 @@ public struct OperationAnswer: Hashable, Sendable {
   public var usedByteCount: Int
   /// Bytes in the chain's device-writable part.
   public var writableByteCount: Int
+
+  /// The leading part of `output` that the used length tells of: an asymmetric result.
+  public var writtenOutput: [UInt8] { Array(output.prefix(max(0, usedByteCount - 1))) }
 }
 
 /// One request after the other, in plain calls: the guest's driver for tests that care about

@@ -64,7 +64,7 @@ extension CryptoRequestBuilder {
     request.pad(to: VirtioCryptoWire.dataHeaderByteCount + fixedByteCount)
     return DataRequest(
       fixed: request, fields: fields(of: operation),
-      destinationByteCount: operation.wireDestinationByteCount,
+      destinationByteCount: operation.writableDestinationByteCount,
       resultByteCount: operation.trailingResultByteCount)
   }
 
@@ -73,6 +73,7 @@ extension CryptoRequestBuilder {
     case .hash: VirtioCryptoWire.hashDataFixedByteCount
     case .mac: VirtioCryptoWire.macDataFixedByteCount
     case .aead: VirtioCryptoWire.aeadDataFixedByteCount
+    case .akcipher: AKCipherWire.dataFixedByteCount
     default: VirtioCryptoWire.symmetricDataFixedByteCount
     }
   }
@@ -82,6 +83,7 @@ extension CryptoRequestBuilder {
     case .hash: VirtioCryptoWire.hashStatelessFixedByteCount
     case .mac: VirtioCryptoWire.macStatelessFixedByteCount
     case .aead: VirtioCryptoWire.aeadStatelessFixedByteCount
+    case .akcipher: AKCipherWire.statelessFixedByteCount
     default: VirtioCryptoWire.symmetricStatelessFixedByteCount
     }
   }
@@ -101,6 +103,8 @@ extension CryptoRequestBuilder {
     switch session {
     case .cipher: fields += [.init(.iv, operation.iv), .init(.source, operation.source)]
     case .hash, .mac: fields.append(.init(.source, operation.source))
+    // A signature and what it signs are one run of bytes, as Linux sends them.
+    case .akcipher: fields.append(.init(.source, operation.source + operation.digest))
     case .chain where isStateless:
       fields += [
         .init(.iv, operation.iv), .init(.aad, operation.aad), .init(.source, operation.source),
@@ -137,7 +141,15 @@ extension CryptoRequestBuilder {
       request.append32(UInt32(truncatingIfNeeded: operation.wireDestinationByteCount))
       request.append32(UInt32(truncatingIfNeeded: operation.wireResultByteCount))
       request.append32(0)
+    case .akcipher: appendAsymmetricLengths(operation, to: &request)
     }
+  }
+
+  private static func appendAsymmetricLengths(
+    _ operation: OperationSpec, to request: inout WireBytes
+  ) {
+    request.append32(UInt32(truncatingIfNeeded: operation.source.count))
+    request.append32(UInt32(truncatingIfNeeded: operation.wireDestinationByteCount))
   }
 
   private static func appendStatelessFields(
@@ -178,6 +190,9 @@ extension CryptoRequestBuilder {
       request.append32(UInt32(truncatingIfNeeded: operation.aad.count))
       request.append32(UInt32(truncatingIfNeeded: operation.source.count))
       request.append32(UInt32(truncatingIfNeeded: operation.wireDestinationByteCount))
+    case .akcipher(let spec):
+      spec.append(to: &request)
+      appendAsymmetricLengths(operation, to: &request)
     }
   }
 

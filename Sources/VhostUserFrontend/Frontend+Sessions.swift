@@ -92,6 +92,11 @@ extension SessionSpec {
       message.hashMode = UInt8(truncatingIfNeeded: chain.second.mode.wireCode)
       message.chainOrder = UInt8(truncatingIfNeeded: chain.order.wireCode)
       message.additionalByteCount = UInt32(truncatingIfNeeded: chain.aadByteCount)
+    case .akcipher(let spec):
+      message = SessionRequest(kind: .asymmetric, layout: layout, cipherKey: keys.0)
+      message.asymmetricAlgorithm = spec.algorithm
+      message.asymmetricKeyType = spec.keyType
+      message.asymmetricParameters = (spec.parameter(0), spec.parameter(1))
     }
     message.hashResultByteCount = UInt32(truncatingIfNeeded: resultByteCount)
     message.direction = direction == .decrypt ? SessionRequest.decrypt : SessionRequest.encrypt

@@ -23,7 +23,9 @@ public struct RequestFormat: Hashable, Sendable {
     guard isRevision1 else { return }
     let bits: [(UInt64, VirtioCryptoService)] = [
       (VirtioFeature.cryptoCipherStateless, .cipher), (VirtioFeature.cryptoHashStateless, .hash),
-      (VirtioFeature.cryptoMACStateless, .mac), (VirtioFeature.cryptoAEADStateless, .aead),
+      (VirtioFeature.cryptoMACStateless, .mac),
+      (VirtioFeature.cryptoAEADStateless, .aead),
+      (VirtioFeature.cryptoAKCipherStateless, .akcipher),
     ]
     for (bit, service) in bits where features & bit != 0 { statelessServices.insert(service) }
   }
@@ -32,9 +34,12 @@ public struct RequestFormat: Hashable, Sendable {
   public static let legacy = RequestFormat(isRevision1: false)
   /// Exact sizes, session mode only.
   public static let revision1 = RequestFormat(isRevision1: true)
-  /// Exact sizes, and every service has its stateless feature.
+  /// Exact sizes, and every symmetric service has its stateless feature.
   public static let stateless = RequestFormat(
     isRevision1: true, statelessServices: [.cipher, .hash, .mac, .aead])
+  /// Exact sizes, and the asymmetric service has its stateless feature.
+  public static let statelessAKCipher = RequestFormat(
+    isRevision1: true, statelessServices: [.akcipher])
 
   /// The crypto feature bits that lead to this format.
   public var features: UInt64 {
@@ -43,6 +48,7 @@ public struct RequestFormat: Hashable, Sendable {
     if statelessServices.contains(.hash) { word |= VirtioFeature.cryptoHashStateless }
     if statelessServices.contains(.mac) { word |= VirtioFeature.cryptoMACStateless }
     if statelessServices.contains(.aead) { word |= VirtioFeature.cryptoAEADStateless }
+    if statelessServices.contains(.akcipher) { word |= VirtioFeature.cryptoAKCipherStateless }
     return word
   }
 }

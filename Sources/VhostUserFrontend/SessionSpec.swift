@@ -51,6 +51,7 @@ public enum SessionSpec: Hashable, Sendable {
   case aead(
     AEADAlgorithm, CryptoDirection, key: [UInt8], tagByteCount: Int, aadByteCount: Int = 0)
   case chain(Chain)
+  case akcipher(AKCipherSpec)
 
   /// A cipher and a hash or MAC over one source.
   public struct Chain: Hashable, Sendable {
@@ -84,6 +85,7 @@ public enum SessionSpec: Hashable, Sendable {
     case .hash: .hash
     case .mac: .mac
     case .aead: .aead
+    case .akcipher: .akcipher
     }
   }
 
@@ -95,14 +97,16 @@ public enum SessionSpec: Hashable, Sendable {
     case .mac(let algorithm, _, _): algorithm.wireCode
     case .aead(let algorithm, _, _, _, _): algorithm.wireCode
     case .chain(let chain): chain.cipher.wireCode
+    case .akcipher(let spec): spec.algorithm
     }
   }
 
-  /// The cipher's or AEAD's key; empty for the others.
+  /// The cipher's, AEAD's or asymmetric key; empty for the others.
   public var cipherKey: [UInt8] {
     switch self {
     case .cipher(_, _, let key), .aead(_, _, let key, _, _): key
     case .chain(let chain): chain.cipherKey
+    case .akcipher(let spec): spec.key
     case .hash, .mac: []
     }
   }
@@ -112,23 +116,23 @@ public enum SessionSpec: Hashable, Sendable {
     switch self {
     case .mac(_, let key, _): key
     case .chain(let chain): chain.second.key
-    case .cipher, .hash, .aead: []
+    case .cipher, .hash, .aead, .akcipher: []
     }
   }
 
-  /// The direction; nil for hash and MAC.
+  /// The direction; nil for hash and MAC, and where each request says what it does.
   public var direction: CryptoDirection? {
     switch self {
     case .cipher(_, let direction, _), .aead(_, let direction, _, _, _): direction
     case .chain(let chain): chain.direction
-    case .hash, .mac: nil
+    case .hash, .mac, .akcipher: nil
     }
   }
 
-  /// Bytes of hash, MAC or tag that the session asks for; 0 for a cipher.
+  /// Bytes of hash, MAC or tag that the session asks for; 0 for a cipher or an asymmetric key.
   public var resultByteCount: Int {
     switch self {
-    case .cipher: 0
+    case .cipher, .akcipher: 0
     case .hash(_, let count), .mac(_, _, let count): count
     case .aead(_, _, _, let tagByteCount, _): tagByteCount
     case .chain(let chain): chain.resultByteCount

@@ -119,7 +119,7 @@ extension TheDaemon {
       case .cipher(let algorithm, _, _): ivByteCount = algorithm.ivByteCount
       case .aead: (ivByteCount, aad) = (12, Samples.bytes(12))
       case .chain: (ivByteCount, aad) = (16, Samples.bytes(8))
-      case .hash, .mac: ivByteCount = 0
+      case .hash, .mac, .akcipher: ivByteCount = 0
       }
       return OperationSpec(
         spec, sessionID: session, iv: Samples.bytes(ivByteCount), source: Samples.bytes(240),

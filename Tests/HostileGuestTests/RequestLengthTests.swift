@@ -238,7 +238,7 @@ extension HostileGuest {
           chain.second = .authenticated(algorithm, key: authKey)
         }
         return .chain(chain)
-      case .hash: return session
+      case .hash, .akcipher: return session
       }
     }
   }

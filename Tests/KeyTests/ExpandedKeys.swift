@@ -32,7 +32,7 @@ enum ExpandedKeys {
       return [.cmacAES, .gmacAES, .cbcmacAES].contains(mac) ? [key] : []
     case .aead(let aead, _, let key, _, _): return aead == .chacha20Poly1305 ? [] : [key]
     case .chain(let chain): return [chain.cipherKey]
-    case .hash: return []
+    case .hash, .akcipher: return []
     }
   }
 

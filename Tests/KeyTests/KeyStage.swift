@@ -87,7 +87,7 @@ final class KeyStage {
       return OperationSpec(
         session, sessionID: id, iv: bytes(chain.cipher.ivByteCount), source: text, aad: aad)
     case .aead: return OperationSpec(session, sessionID: id, iv: bytes(12), source: text)
-    case .hash: return OperationSpec(session, sessionID: id, source: text)
+    case .hash, .akcipher: return OperationSpec(session, sessionID: id, source: text)
     }
   }
 
@@ -151,6 +151,7 @@ final class KeyStage {
     case .aead(let aead, let direction, let key, _, _): "\(aead) \(direction) \(key.count)"
     case .chain(let chain): "chain with \(chain.second.mode) \(chain.second.algorithmCode)"
     case .hash(let hash, _): "\(hash)"
+    case .akcipher(let spec): "asymmetric algorithm \(spec.algorithm)"
     }
   }
 

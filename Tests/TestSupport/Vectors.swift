@@ -11,7 +11,34 @@ public struct VectorFile: Decodable, Sendable {
     public var ivSize: Int?
     public var tagSize: Int?
     public var type: String?
+    /// Of asymmetric keys: `SubjectPublicKeyInfo` and PKCS#8, and an RSA key's numbers.
+    public var publicKeyDer: String?
+    public var privateKeyPkcs8: String?
+    public var publicKey: Numbers?
+    public var privateKey: Numbers?
     public var tests: [Test]
+
+    public var publicKeyInfo: [UInt8] { get throws { try Self.bytes(publicKeyDer) } }
+    public var privateKeyInfo: [UInt8] { get throws { try Self.bytes(privateKeyPkcs8) } }
+
+    private static func bytes(_ text: String?) throws -> [UInt8] {
+      guard let text, let bytes = [UInt8](hexadecimal: text) else {
+        throw TestSupportError("a group without its key")
+      }
+      return bytes
+    }
+  }
+
+  /// An RSA key in hexadecimal digits.
+  public struct Numbers: Decodable, Sendable {
+    public var modulus: String?
+    public var publicExponent: String?
+    public var privateExponent: String?
+    public var prime1: String?
+    public var prime2: String?
+    public var exponent1: String?
+    public var exponent2: String?
+    public var coefficient: String?
   }
 
   public struct Test: Decodable, Sendable {
@@ -24,6 +51,7 @@ public struct VectorFile: Decodable, Sendable {
     public var msg: String?
     public var ct: String?
     public var tag: String?
+    public var sig: String?
     public var result: String
 
     public var isValid: Bool { result == "valid" || result == "acceptable" }
@@ -33,6 +61,7 @@ public struct VectorFile: Decodable, Sendable {
     public var messageBytes: [UInt8] { get throws { try bytes(msg) } }
     public var ciphertextBytes: [UInt8] { get throws { try bytes(ct) } }
     public var tagBytes: [UInt8] { get throws { try bytes(tag) } }
+    public var signatureBytes: [UInt8] { get throws { try bytes(sig) } }
 
     private func bytes(_ text: String?) throws -> [UInt8] {
       guard let text else { return [] }

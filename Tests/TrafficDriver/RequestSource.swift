@@ -37,6 +37,7 @@ struct RequestSource {
       let tag = pick((1...16).filter { aead.accepts(tagByteCount: $0) })
       return .aead(
         aead, pick(CryptoDirection.allCases), key: random.bytes(key), tagByteCount: tag)
+    case .akcipher: preconditionFailure("public keys have tests of their own")
     }
   }
 
@@ -79,7 +80,7 @@ struct RequestSource {
         if upTo(9) == 0 { source[upTo(source.count - 1)] ^= 0x20 }
       }
       return OperationSpec(session, sessionID: identifier, iv: iv, source: source, aad: aad)
-    case .chain: return OperationSpec(session, sessionID: identifier, source: [])
+    case .chain, .akcipher: return OperationSpec(session, sessionID: identifier, source: [])
     }
   }
 

@@ -100,6 +100,7 @@ extension DeviceTests {
             case .hash, .mac: maker.digest(session, id: id, byteCount)
             case .aead: maker.aead(session, id: id, byteCount)
             case .chain: maker.chain(session, id: id, byteCount)
+            case .akcipher: nil
             }
           let operation = try #require(made)
           let request = CryptoRequestBuilder.data(operation, format: guest.client.format)

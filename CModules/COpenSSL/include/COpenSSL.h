@@ -6,12 +6,16 @@
 // or key a context carry the same mark, because the hot path calls them for the first request of a session; that once
 // they may allocate. Lengths were checked by the caller to be at most 1 GiB; pointers are non-null unless said.
 #pragma once
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -19,6 +23,8 @@
 #define COPENSSL_UNALLOCATING \
   __attribute__((swift_attr("@_noAllocation"), swift_attr("@_noLocks")))
 #define COPENSSL_HOT static inline COPENSSL_UNALLOCATING
+
+#include "Asymmetric.h"
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------
 
