@@ -43,6 +43,9 @@ struct Field {
     if case .scalar(let scalar) = node, !isEmpty { scalar.string } else { nil }
   }
 
+  /// Whether the value is `off`.
+  var isOff: Bool { word.map(PolicyReader.offWords.contains) ?? false }
+
   func wrongValue(_ remedy: String) -> ConfigurationError {
     error("\(path) is \(appearance)", remedy)
   }
