@@ -166,7 +166,7 @@ struct ConfigurationReader {
     }
     if let field = values["helper-min-size"] {
       configuration.workers.helperMinimumByteCount =
-        field.isOff ? nil : try field.byteCount(in: (1 << 10)...(64 << 20))
+        field.isOff ? nil : try field.byteCount(in: (1 << 10)...(64 << 20), alternative: "off")
     }
     guard let poll = values["poll"] else { return }
     let pollValues = try poll.values(
