@@ -99,7 +99,7 @@ public struct WorkerConfiguration: Equatable, Sendable {
   /// The CPUs to pin helpers to, in turn; empty: not pinned; nil: those of the workers.
   public var helperCPUs: [Int]?
   /// From how many bytes a symmetric operation is a long one, 1 KiB…64 MiB; nil: none is.
-  public var helperMinimumByteCount: UInt64? = 64 << 10
+  public var helperMinimumByteCount: UInt64? = 256 << 10
 
   public init() {}
 

@@ -74,7 +74,8 @@ public final class HelperCrew: @unchecked Sendable {
     name: String, cpus: [Int?], operationCapacity: Int, sessionCapacity: Int, workerWake: Int32,
     body: @escaping @Sendable (Context) -> Void
   ) throws(WorkerStartError) {
-    let capacity = Self.powerOfTwo(atLeast: operationCapacity + HelperLinks.forgetCapacity + cpus.count)
+    let capacity = Self.powerOfTwo(
+      atLeast: operationCapacity + HelperLinks.forgetCapacity + cpus.count)
     let mailboxWords = HelperMailbox.wordCount(capacity: capacity)
     // Whole cache lines, so that two helpers share none.
     let sessionWords = (sessionCapacity + 511) / 512 * 8

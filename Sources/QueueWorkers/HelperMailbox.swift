@@ -59,7 +59,9 @@ public struct SleepWord: @unchecked Sendable {
 
   init(_ word: UnsafeMutablePointer<UInt64>) { unsafe self.word = word }
 
-  /// The sleeper: from here on it has to be woken. Look for work after this, then wait.
+  /// The sleeper: from here on it has to be woken.
+  ///
+  /// Look for work after this, then wait.
   @_noAllocation @_noLocks
   @inlinable func announce() {
     unsafe cring_store64_relaxed(word, 1)

@@ -41,7 +41,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   public init(
     queue: consuming SplitQueue, memory: MemoryView, processor: consuming RequestProcessor,
     lane: consuming Lane, helpers: consuming HelperLinks, retirements: RetirementLog.Reader,
-    events: consuming WorkerEvents, counters: CounterBlock, settings: WorkerSettings, ticksPerMicrosecond: Double
+    events: consuming WorkerEvents, counters: CounterBlock, settings: WorkerSettings,
+    ticksPerMicrosecond: Double
   ) {
     self.queue = queue
     self.memory = memory

@@ -97,7 +97,8 @@ final class DataWorkerSetup: @unchecked Sendable {
       layout: ring, eventIndex: eventIndex, nextAvailable: queue.nextAvailable)
     return WorkerLoop(
       queue: split, memory: queue.memory.view, processor: processor, lane: lane,
-      helpers: helpers, retirements: retirements, events: events, counters: counters.block, settings: settings,
+      helpers: helpers, retirements: retirements, events: events, counters: counters.block,
+      settings: settings,
       ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
   }
 

@@ -20,7 +20,7 @@ import Testing
     #expect(configuration.workers.spinMicroseconds == 50)
     #expect(configuration.workers.helperCount == 2)
     #expect(configuration.workers.helperCPUs == nil)
-    #expect(configuration.workers.helperMinimumByteCount == 64 << 10)
+    #expect(configuration.workers.helperMinimumByteCount == 256 << 10)
     #expect(configuration.engines.opensslProviders == nil)
     #expect(configuration.algorithms.policy(for: .cipher(.aesCBC)) == .auto)
     #expect(configuration.warnings.isEmpty)

@@ -176,10 +176,11 @@ private let mistakes: [Mistake] = [
     #"3:20: workers.helper-min-size is "512"; write a size from 1KiB to 64MiB, or off"#),
   Mistake(
     "version: 1\nworkers:\n  helper-min-size: 1MB\n",
-    #"3:20: workers.helper-min-size is "1MB"; write a size from 1KiB to 64MiB, or off; for example 1MiB"#),
+    #"3:20: workers.helper-min-size is "1MB"; write a size from 1KiB to 64MiB, or off; for example 1MiB"#
+  ),
   Mistake(
-    "version: 1\nworkers:\n  helper-size: 64KiB\n",
-    #"3:3: unknown key "helper-size" in workers; did you mean "helper-cpus"?"#),
+    "version: 1\nworkers:\n  helper-cpu: 6\n",
+    #"3:3: unknown key "helper-cpu" in workers; did you mean "helper-cpus"?"#),
   // Engines and algorithms.
   Mistake(
     "version: 1\nengines:\n  opensssl: {}\n",

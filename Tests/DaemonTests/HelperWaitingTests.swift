@@ -21,9 +21,10 @@ extension TheDaemon {
 
     /// Random sizes around the threshold, random pauses around the time that both sides spin: a wake-up that got lost
     /// would leave requests behind for ever.
-    @Test(arguments: [
-      "mode: adaptive, spin-us: 20", "mode: adaptive, spin-us: 0", "mode: event", "mode: always",
-    ], [nil, "openssl"])
+    @Test(
+      arguments: [
+        "mode: adaptive, spin-us: 20", "mode: adaptive, spin-us: 0", "mode: event", "mode: always",
+      ], [nil, "openssl"])
     func nothingIsLostBetweenSleepers(poll: String, engine: String?) throws {
       var random = SeededRandom.printed()
       let rules = engine.map { name in
