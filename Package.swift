@@ -169,6 +169,9 @@ let package = Package(
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
     tests(of: "CryptoTypes", []),
+    tests(
+      of: "QueueWorkers",
+      ["CLinuxShims", "Counters", "CryptoTypes", "EngineContract", "IOUring", "LinuxSystem"]),
     tests(of: "EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
     tests(
       of: "EngineOpenSSL",
