@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-fast lint format check bench clean
+.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ build: packages ## build the daemon and the tool, optimised
 
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
 	Tests/Guest/run.sh
+
+test-generic: build guest ## the real guest behind a front-end that leaves everything to the daemon (QEMU 11.1, fetched)
+	Tests/Guest/run-generic.sh
 
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.

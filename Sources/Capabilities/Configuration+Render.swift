@@ -48,6 +48,7 @@ extension Configuration {
       "max-request: \(ByteSize.text(settings.maximumRequestByteCount))",
       "max-sessions: \(settings.maximumSessionCount)",
       "stateless: [\(services.map(\.rawValue).joined(separator: ", "))]",
+      "max-operation-ms: \(settings.maximumOperationMilliseconds)",
       "limits:",
       "  operations-per-second: \(settings.limits.operationsPerSecond)",
       "  bytes-per-second: \(settings.limits.bytesPerSecond)",
@@ -57,7 +58,7 @@ extension Configuration {
 
   private func renderAlgorithms() -> [String] {
     var lines = ["algorithms:"]
-    for service in ["cipher", "hash", "mac", "aead"] {
+    for service in Schema.services {
       lines.append("  \(service):")
       for algorithm in CryptoAlgorithm.allCases where "\(algorithm.service)" == service {
         lines.append("    \(algorithm.name): \(Self.render(algorithms.policy(for: algorithm)))")

@@ -50,7 +50,7 @@ public struct DeviceConfiguration: Equatable, Sendable {
 
 /// The services that may have stateless requests.
 public enum StatelessService: String, CaseIterable, Sendable {
-  case cipher, hash, mac, aead
+  case cipher, hash, mac, aead, akcipher
 }
 
 /// What a guest sees of its device.
@@ -64,7 +64,9 @@ public struct DeviceSettings: Equatable, Sendable {
   /// Sessions that can exist at a time, 1…1048576.
   public var maximumSessionCount = 65536
   /// The services whose stateless feature is offered.
-  public var statelessServices: Set<StatelessService> = [.cipher, .hash, .mac, .aead]
+  public var statelessServices: Set<StatelessService> = [.cipher, .hash, .mac, .aead, .akcipher]
+  /// A public key with which one operation would take longer is refused, in milliseconds, 1…60000.
+  public var maximumOperationMilliseconds = 2000
   public var limits = RateLimits()
 
   public init() {}

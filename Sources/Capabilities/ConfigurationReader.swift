@@ -67,6 +67,9 @@ struct ConfigurationReader {
       settings.maximumSessionCount = try field.integer(in: 1...(1 << 20))
     }
     if let field = values["stateless"] { settings.statelessServices = try readStateless(field) }
+    if let field = values["max-operation-ms"] {
+      settings.maximumOperationMilliseconds = try field.integer(in: 1...60000)
+    }
     if let field = values["limits"] { settings.limits = try readLimits(field, settings.limits) }
     return settings
   }
@@ -76,14 +79,10 @@ struct ConfigurationReader {
   ) throws(ConfigurationError) -> Set<StatelessService> {
     var services: Set<StatelessService> = []
     for item in try section.list("write a list, such as [cipher, hash], or [] for none") {
-      guard let word = item.word, Schema.services.contains(word) else {
+      guard let word = item.word, let service = StatelessService(rawValue: word) else {
         let near = item.word.flatMap { Spelling.nearest(to: $0, among: Schema.services) }
         throw item.wrongValue(
           near.map { "did you mean \(quoted($0))?" } ?? "write \(oneOf(Schema.services))")
-      }
-      guard let service = StatelessService(rawValue: word) else {
-        warn(item.position, "akcipher is not served yet; its stateless mode is not offered")
-        continue
       }
       guard services.insert(service).inserted else {
         throw item.error("\(section.path) names \(word) twice", "name each service once")

@@ -13,7 +13,7 @@ struct PolicyReader {
   mutating func read(_ section: Field) throws(ConfigurationError) {
     for (service, field) in try section.values(keys: Schema.services).sorted(by: { $0.key < $1.key }
     ) {
-      if service == "akcipher" { try readAKCipher(field) } else { try readService(service, field) }
+      try readService(service, field)
     }
   }
 
@@ -56,22 +56,6 @@ struct PolicyReader {
 
   private func description(of engine: String) -> EngineDescription {
     engines.first { $0.name == engine } ?? EngineDescription(name: engine, algorithms: [])
-  }
-
-  private mutating func readAKCipher(_ field: Field) throws(ConfigurationError) {
-    let known = ["default", "rsa", "ecdsa"]
-    for entry in try field.entries("write \"rsa: off\" or the like") {
-      guard known.contains(entry.key) else {
-        throw Self.unknownAlgorithm(entry, service: "akcipher", known: Array(known.dropFirst()))
-      }
-      if try readPolicy(entry.value, for: nil) != .off {
-        let name = entry.key == "default" ? "it" : entry.key
-        warnings.append(
-          ConfigurationWarning(
-            position: entry.keyPosition,
-            text: "akcipher is not served yet; \(name) is not advertised"))
-      }
-    }
   }
 
   private static func unknownAlgorithm(

@@ -12,6 +12,7 @@ public enum AlgorithmNumbers {
   private typealias Hash = VirtioCryptoAlgorithm.Hash
   private typealias MAC = VirtioCryptoAlgorithm.MAC
   private typealias AEAD = VirtioCryptoAlgorithm.AEAD
+  private typealias AKCipher = VirtioCryptoAlgorithm.AKCipher
 
   /// `VIRTIO_CRYPTO_CIPHER_*` of an algorithm.
   public static func number(of algorithm: CipherAlgorithm) -> UInt32 {
@@ -82,13 +83,23 @@ public enum AlgorithmNumbers {
     }
   }
 
-  /// The number of any algorithm within its service.
-  public static func number(of algorithm: CryptoAlgorithm) -> UInt32 {
+  /// `VIRTIO_CRYPTO_AKCIPHER_*` of an algorithm; nil for those that only the asymmetric RFC has.
+  public static func number(of algorithm: AsymmetricAlgorithm) -> UInt32? {
+    switch algorithm {
+    case .rsa: AKCipher.rsa
+    case .ecdsa: AKCipher.ecdsa
+    case .dsa, .dh, .ecdh: nil
+    }
+  }
+
+  /// The number of any algorithm within its service; nil where the specification has none.
+  public static func number(of algorithm: CryptoAlgorithm) -> UInt32? {
     switch algorithm {
     case .cipher(let algorithm): number(of: algorithm)
     case .hash(let algorithm): number(of: algorithm)
     case .mac(let algorithm): number(of: algorithm)
     case .aead(let algorithm): number(of: algorithm)
+    case .akcipher(let algorithm): number(of: algorithm)
     }
   }
 }

@@ -12,16 +12,19 @@ public struct AlgorithmTable: Sendable {
   private var hashes = InlineArray<64, UInt8>(repeating: absent)
   private var macs = InlineArray<64, UInt8>(repeating: absent)
   private var aeads = InlineArray<64, UInt8>(repeating: absent)
+  private var akciphers = InlineArray<64, UInt8>(repeating: absent)
   /// Engines by an algorithm's raw value.
   private var cipherRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
   private var hashRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
   private var macRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
   private var aeadRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
+  private var akcipherRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
 
   /// The algorithms that are offered, each with the engines that may serve it; an empty route offers nothing.
   public init(offered: [CryptoAlgorithm: EngineRoute]) {
     for (algorithm, route) in offered where !route.isEmpty {
-      let number = Int(AlgorithmNumbers.number(of: algorithm))
+      guard let word = AlgorithmNumbers.number(of: algorithm) else { continue }
+      let number = Int(word)
       switch algorithm {
       case .cipher(let cipher):
         ciphers[number] = cipher.rawValue
@@ -35,6 +38,9 @@ public struct AlgorithmTable: Sendable {
       case .aead(let aead):
         aeads[number] = aead.rawValue
         aeadRoutes[Int(aead.rawValue)] = route
+      case .akcipher(let akcipher):
+        akciphers[number] = akcipher.rawValue
+        akcipherRoutes[Int(akcipher.rawValue)] = route
       }
     }
   }
@@ -61,6 +67,11 @@ public struct AlgorithmTable: Sendable {
     number < 64 ? AEADAlgorithm(rawValue: aeads[Int(number)]) : nil
   }
 
+  @_noAllocation @_noLocks
+  public func akcipher(_ number: UInt32) -> AsymmetricAlgorithm? {
+    number < 64 ? AsymmetricAlgorithm(rawValue: akciphers[Int(number)]) : nil
+  }
+
   // MARK: - Engines
 
   /// The engines for a session: its algorithm's; for a chain those of the cipher's that also do the other half.
@@ -71,6 +82,7 @@ public struct AlgorithmTable: Sendable {
     case .hash: hashRoutes[Int(session.hash.rawValue)]
     case .mac: macRoutes[Int(session.mac.rawValue)]
     case .aead: aeadRoutes[Int(session.aead.rawValue)]
+    case .akcipher: akcipherRoutes[Int(session.asymmetric.index)]
     case .chain:
       cipherRoutes[Int(session.cipher.rawValue)].intersection(
         session.hashMode == .authenticated
@@ -88,4 +100,5 @@ public struct AlgorithmTable: Sendable {
   public var hashMask: UInt32 { UInt32(truncatingIfNeeded: Self.mask(hashes)) }
   public var macMask: UInt64 { Self.mask(macs) }
   public var aeadMask: UInt32 { UInt32(truncatingIfNeeded: Self.mask(aeads)) }
+  public var akcipherMask: UInt32 { UInt32(truncatingIfNeeded: Self.mask(akciphers)) }
 }

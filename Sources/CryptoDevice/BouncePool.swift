@@ -72,15 +72,18 @@ struct BouncePool: ~Copyable {
     spanCounts[Int(index)] = Int32(truncatingIfNeeded: count)
   }
 
-  /// Copies the finished output into the guest's buffers.
+  /// Copies the first bytes of the finished output, at most those that were kept room for, into the guest's buffers.
   @_noAllocation @_noLocks
-  func scatter(_ index: Int16) {
+  func scatter(_ index: Int16, byteCount: Int) {
+    var left = byteCount
     let table = unsafe spans(index)
     var from = unsafe output(index)
     for position in 0..<Int(spanCounts[Int(index)]) {
       let slice = unsafe table[position]
-      unsafe cring_copy(slice.pointer, from, slice.byteCount)
-      unsafe from += slice.byteCount
+      let count = min(left, slice.byteCount)
+      unsafe cring_copy(slice.pointer, from, count)
+      unsafe from += count
+      left &-= count
     }
   }
 }

@@ -10,10 +10,10 @@ public enum ControlRequest: Equatable {
   case create(SessionRequest, cipherKey: Range<Int>, authKey: Range<Int>)
   case destroy(identifier: UInt64, services: Set<CryptoService>)
 
-  /// The most bytes that a well-formed request can have: header, fixed part, a cipher key, an authentication key.
+  /// The most bytes that a well-formed request can have: header, fixed part, and the longest key that an algorithm takes.
   ///
   /// Longer ones are cut here, which the key lengths then show.
-  public static let maximumByteCount = 16 + 56 + 512 + 512
+  public static let maximumByteCount = 16 + 56 + AsymmetricAlgorithm.maximumKeyByteCount
 
   /// Reads a request.
   ///
@@ -41,10 +41,12 @@ public enum ControlRequest: Equatable {
     case .aeadCreateSession:
       self = try Self.aead(
         reader, fixed: fixed, keys: variable(VirtioCryptoWire.aeadCreateFixedByteCount))
+    case .akcipherCreateSession: self = try Self.akcipher(reader, fixed: fixed)
     case .cipherDestroySession: self = try Self.destroy(reader, fixed, [.cipher, .chain])
     case .hashDestroySession: self = try Self.destroy(reader, fixed, [.hash])
     case .macDestroySession: self = try Self.destroy(reader, fixed, [.mac])
     case .aeadDestroySession: self = try Self.destroy(reader, fixed, [.aead])
+    case .akcipherDestroySession: self = try Self.destroy(reader, fixed, [.akcipher])
     default: throw .unsupported
     }
   }
@@ -100,6 +102,20 @@ public enum ControlRequest: Equatable {
     return .create(request, cipherKey: key, authKey: 0..<0)
   }
 
+  /// `struct virtio_crypto_akcipher_create_session_flf`, which has 56 bytes in every layout.
+  private static func akcipher(_ reader: RawSpan, fixed: Int) throws(Refusal) -> ControlRequest {
+    var request = SessionRequest(service: .akcipher)
+    request.cipher = try reader.word(at: fixed)
+    request.keyType = try reader.word(at: fixed + 4)
+    request.cipherKeyByteCount = try reader.word(at: fixed + 8)
+    request.firstParameter = try reader.word(at: fixed + 12)
+    request.secondParameter = try reader.word(at: fixed + 16)
+    let key = try reader.range(
+      at: fixed + VirtioCryptoWire.akcipherCreateFixedByteCount,
+      byteCount: request.cipherKeyByteCount, limit: AsymmetricAlgorithm.maximumKeyByteCount)
+    return .create(request, cipherKey: key, authKey: 0..<0)
+  }
+
   private static func destroy(
     _ reader: RawSpan, _ fixed: Int, _ services: Set<CryptoService>
   ) throws(Refusal) -> ControlRequest {
@@ -120,8 +136,10 @@ extension RawSpan {
   }
 
   /// The range of a key; lengths that no algorithm takes are refused as unsupported before they are looked for.
-  func range(at offset: Int, byteCount wanted: UInt32) throws(Refusal) -> Range<Int> {
-    guard wanted <= 512 else { throw .unsupported }
+  func range(
+    at offset: Int, byteCount wanted: UInt32, limit: Int = 512
+  ) throws(Refusal) -> Range<Int> {
+    guard wanted <= limit else { throw .unsupported }
     guard offset + Int(wanted) <= byteCount else { throw .error }
     return offset..<offset + Int(wanted)
   }

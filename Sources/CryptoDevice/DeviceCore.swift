@@ -9,16 +9,20 @@ public struct DeviceOffer: Sendable {
   public var algorithms: AlgorithmTable
   /// The services with a stateless mode; they need algorithms to be offered.
   public var statelessServices: Set<CryptoService>
+  /// Asymmetric keys with which one operation would take longer are refused.
+  public var maximumOperationMilliseconds: UInt32
 
   public init(
     dataQueueCount: Int, sessionCapacity: Int, maximumRequestByteCount: UInt32,
-    algorithms: AlgorithmTable, statelessServices: Set<CryptoService>
+    algorithms: AlgorithmTable, statelessServices: Set<CryptoService>,
+    maximumOperationMilliseconds: UInt32 = SessionParameters().maximumOperationMilliseconds
   ) {
     self.dataQueueCount = dataQueueCount
     self.sessionCapacity = sessionCapacity
     self.maximumRequestByteCount = maximumRequestByteCount
     self.algorithms = algorithms
     self.statelessServices = statelessServices
+    self.maximumOperationMilliseconds = maximumOperationMilliseconds
   }
 
   /// The configuration space.
@@ -32,9 +36,11 @@ public struct DeviceOffer: Sendable {
     configuration.hashAlgorithms = algorithms.hashMask
     configuration.macAlgorithms = algorithms.macMask
     configuration.aeadAlgorithms = algorithms.aeadMask
+    configuration.akcipherAlgorithms = algorithms.akcipherMask
     let offered: [(VirtioCryptoService, Bool)] = [
       (.cipher, algorithms.cipherMask != 0), (.hash, algorithms.hashMask != 0),
       (.mac, algorithms.macMask != 0), (.aead, algorithms.aeadMask != 0),
+      (.akcipher, algorithms.akcipherMask != 0),
     ]
     configuration.cryptoServices = offered.reduce(0) { $1.1 ? $0 | 1 << $1.0.rawValue : $0 }
     configuration.maxCipherKeyByteCount =
@@ -55,6 +61,7 @@ public struct DeviceOffer: Sendable {
     let stateless: [(CryptoService, UInt64)] = [
       (.cipher, VirtioFeature.cryptoCipherStateless), (.hash, VirtioFeature.cryptoHashStateless),
       (.mac, VirtioFeature.cryptoMACStateless), (.aead, VirtioFeature.cryptoAEADStateless),
+      (.akcipher, VirtioFeature.cryptoAKCipherStateless),
     ]
     for (service, bit) in stateless where statelessServices.contains(service) { features |= bit }
     return features
@@ -64,6 +71,7 @@ public struct DeviceOffer: Sendable {
   public func layout(features: UInt64) -> RequestLayout {
     var layout = RequestLayout()
     layout.maximumRequestByteCount = maximumRequestByteCount
+    layout.maximumOperationMilliseconds = maximumOperationMilliseconds
     layout.revision1 = features & VirtioFeature.cryptoRevision1 != 0
     // The stateless bits require REVISION_1; without it they mean nothing.
     guard layout.revision1 else { return layout }
@@ -71,6 +79,7 @@ public struct DeviceOffer: Sendable {
     layout.hashStateless = features & VirtioFeature.cryptoHashStateless != 0
     layout.macStateless = features & VirtioFeature.cryptoMACStateless != 0
     layout.aeadStateless = features & VirtioFeature.cryptoAEADStateless != 0
+    layout.akcipherStateless = features & VirtioFeature.cryptoAKCipherStateless != 0
     return layout
   }
 }
@@ -111,7 +120,8 @@ public final class DeviceCore {
     _ request: SessionRequest, cipherKey: UnsafeRawBufferPointer, authKey: UnsafeRawBufferPointer
   ) throws(Refusal) -> UInt64 {
     do throws(Refusal) {
-      let parameters = try request.resolve(offer.algorithms)
+      var parameters = try request.resolve(offer.algorithms)
+      parameters.maximumOperationMilliseconds = offer.maximumOperationMilliseconds
       switch unsafe sessions.create(
         parameters, cipherKey: cipherKey, authKey: authKey, check: validate)
       {

@@ -7,8 +7,12 @@ public struct RequestLayout: Sendable {
   public var hashStateless = false
   public var macStateless = false
   public var aeadStateless = false
+  public var akcipherStateless = false
   /// The most bytes of source and associated data, and of destination, that a request may bring (`max_size`).
   public var maximumRequestByteCount: UInt32 = 1 << 20
+
+  /// For the keys of stateless requests (`SessionParameters.maximumOperationMilliseconds`).
+  public var maximumOperationMilliseconds: UInt32 = 2000
 
   public init() {}
 }

@@ -91,7 +91,7 @@ extension RequestProcessor {
 
   /// The slot's bounce buffer, taken when it is first needed.
   @_noAllocation @_noLocks
-  private mutating func bounce(of slot: UnsafeMutablePointer<RequestSlot>) -> Int16 {
+  mutating func bounce(of slot: UnsafeMutablePointer<RequestSlot>) -> Int16 {
     if unsafe slot.pointee.bounce < 0 { unsafe slot.pointee.bounce = bounces.take() }
     return unsafe slot.pointee.bounce
   }

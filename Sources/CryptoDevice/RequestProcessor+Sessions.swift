@@ -56,15 +56,8 @@ extension RequestProcessor {
     _ request: SessionRequest, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {
-    do throws(Refusal) {
-      unsafe slot.pointee.transient = try request.resolve(table)
-    } catch {
-      switch error {
-      case .unsupported: return .notsupp
-      case .invalidSession: return .invsess
-      case .error, .tableFull: return .err
-      }
-    }
+    let status = unsafe resolve(request, slot)
+    guard status == .ok else { return status }
     // Resolving has bounded both lengths by what the algorithms take, so that the key area has room.
     let cipherKeyCount = Int(request.cipherKeyByteCount)
     let authKeyCount = Int(request.authKeyByteCount)
@@ -80,11 +73,34 @@ extension RequestProcessor {
       unsafe try chain.copyReadable(
         into: UnsafeMutableRawPointer(keys), byteCount: count, &memory) == count
     else { return .err }
+    unsafe useTransient(slot)
+    return .ok
+  }
+
+  /// Makes the parameters that a stateless request names, without keys, in the slot.
+  @_noAllocation @_noLocks
+  func resolve(
+    _ request: SessionRequest, _ slot: UnsafeMutablePointer<RequestSlot>
+  ) -> VirtioCryptoStatus {
+    do throws(Refusal) {
+      unsafe slot.pointee.transient = try request.resolve(table)
+      return .ok
+    } catch {
+      switch error {
+      case .unsupported: return .notsupp
+      case .invalidSession: return .invsess
+      case .error, .tableFull: return .err
+      }
+    }
+  }
+
+  /// Points the operation at the slot's own parameters.
+  @_noAllocation @_noLocks
+  func useTransient(_ slot: UnsafeMutablePointer<RequestSlot>) {
     unsafe slot.pointee.operation.session = UnsafePointer(SlotTable.transientParameters(of: slot))
     unsafe slot.pointee.operation.sessionIndex = CryptoOperation.transientSession
     unsafe slot.pointee.row = StatisticsRow(slot.pointee.transient).index
     unsafe slot.pointee.operation.engineIndex = slot.pointee.transient.route.engine(at: 0)
     unsafe slot.pointee.hasRow = true
-    return .ok
   }
 }

@@ -71,6 +71,8 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.bounce = -1
     unsafe slot.pointee.isOutputBounced = false
     unsafe slot.pointee.outputByteCount = 0
+    unsafe slot.pointee.secretByteCount = 0
+    unsafe slot.pointee.isAsymmetric = false
     let status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)
@@ -107,8 +109,13 @@ public struct RequestProcessor: ~Copyable {
   @_noAllocation @_noLocks
   public mutating func finish(_ slot: UnsafeMutablePointer<RequestSlot>) -> UInt32 {
     let outcome = unsafe slot.pointee.operation.outcome
+    // An asymmetric result has the length that it has, up to what the guest left room for.
+    if unsafe slot.pointee.isAsymmetric {
+      unsafe slot.pointee.outputByteCount = min(
+        slot.pointee.outputByteCount, slot.pointee.operation.resultByteCount)
+    }
     if outcome == .ok, unsafe slot.pointee.isOutputBounced {
-      bounces.scatter(unsafe slot.pointee.bounce)
+      unsafe bounces.scatter(slot.pointee.bounce, byteCount: Int(slot.pointee.outputByteCount))
     }
     // SAFETY: the status byte was translated when the chain was read; the mapping outlives the worker.
     let status = VirtioCryptoStatus(outcome).rawValue
@@ -132,6 +139,12 @@ public struct RequestProcessor: ~Copyable {
   @_noAllocation @_noLocks
   private mutating func abandon(_ slot: UnsafeMutablePointer<RequestSlot>) {
     if unsafe slot.pointee.bounce >= 0 {
+      if unsafe slot.pointee.isAsymmetric {
+        unsafe cring_wipe(
+          bounces.input(slot.pointee.bounce), Int(slot.pointee.secretByteCount))
+        unsafe cring_wipe(
+          bounces.output(slot.pointee.bounce), Int(slot.pointee.outputByteCount))
+      }
       bounces.release(unsafe slot.pointee.bounce)
       unsafe slot.pointee.bounce = -1
     }
@@ -161,6 +174,10 @@ public struct RequestProcessor: ~Copyable {
     case 0x200: return unsafe try readMAC(&chain, &memory, slot)
     case 0x300: return unsafe try readAEAD(&chain, &memory, slot, .encrypt)
     case 0x301: return unsafe try readAEAD(&chain, &memory, slot, .decrypt)
+    case 0x400: return unsafe try readAKCipher(&chain, &memory, slot, .encrypt)
+    case 0x401: return unsafe try readAKCipher(&chain, &memory, slot, .decrypt)
+    case 0x402: return unsafe try readAKCipher(&chain, &memory, slot, .sign)
+    case 0x403: return unsafe try readAKCipher(&chain, &memory, slot, .verify)
     default: return .notsupp
     }
   }

@@ -32,6 +32,10 @@ public struct RequestSlot {
   var isOutputBounced = false
   /// Bytes that success writes to the device-writable part, without the status byte.
   var outputByteCount: UInt32 = 0
+  /// A public-key request: the result has the length that the operation gives, and key and result are wiped.
+  var isAsymmetric = false
+  /// Bytes of key at the head of its bounce buffer.
+  var secretByteCount: UInt32 = 0
   /// Where the status goes: the last writable byte of the chain.
   var statusByte: UnsafeMutablePointer<UInt8>
   /// When its batch was taken, in ticks.

@@ -19,6 +19,10 @@ public struct SessionRequest: Hashable, Sendable {
   public var authKeyByteCount: UInt32 = 0
   /// `hash_result_len` or `tag_len`.
   public var resultByteCount: UInt32 = 0
+  // AKCIPHER, whose algorithm is `cipher`: `VIRTIO_CRYPTO_AKCIPHER_KEY_TYPE_*`; RSA's padding and hash, or ECDSA's curve.
+  public var keyType: UInt32 = 0
+  public var firstParameter: UInt32 = 0
+  public var secondParameter: UInt32 = 0
 
   @_noAllocation @_noLocks
   public init(service: VirtioCryptoService) { self.service = service }
@@ -38,6 +42,7 @@ public struct SessionRequest: Hashable, Sendable {
       session.service = .mac
       try resolveMAC(table, &session)
     case .aead: try resolveAEAD(table, &session)
+    case .akcipher: try resolveAKCipher(table, &session)
     default: throw .unsupported
     }
     session.resultByteCount = resultByteCount

@@ -34,6 +34,7 @@ extension VirtioCryptoStatus {
     case .failed: self = .err
     case .tagMismatch: self = .badmsg
     case .unsupported: self = .notsupp
+    case .signatureMismatch: self = .keyRejected
     }
   }
 }

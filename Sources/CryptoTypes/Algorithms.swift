@@ -8,6 +8,8 @@ public enum CryptoService: UInt8, CaseIterable, Sendable {
   case cipher, hash, mac, aead
   /// A cipher and a hash or MAC over one source (`VIRTIO_CRYPTO_SYM_OP_ALGORITHM_CHAINING`).
   case chain
+  /// Public-key operations: the AKCIPHER service, and the asymmetric RFC's ASYM.
+  case akcipher
 }
 
 /// The ciphers of virtio-crypto.
@@ -242,7 +244,7 @@ public enum AEADAlgorithm: UInt8, CaseIterable, Sendable {
 
 // Here, beside the enumerations, because the data path needs their raw values without a call.
 extension StatisticsRow {
-  /// The row of every request of a session.
+  /// The row of every request of a session; of an asymmetric one, whose requests say what they do, the first.
   @_noAllocation @_noLocks
   public init(_ session: SessionParameters) {
     let index: UInt16
@@ -266,6 +268,8 @@ extension StatisticsRow {
       index =
         Self.chainBase
         + (UInt16(session.cipher.rawValue) * Self.chainHalves + half) * 2 + direction
+    case .akcipher:
+      index = Self.akcipherBase + UInt16(session.asymmetric.index) * Self.asymmetricOperations
     }
     self.init(index: index)
   }

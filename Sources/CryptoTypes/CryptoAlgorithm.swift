@@ -4,8 +4,14 @@ public enum CryptoAlgorithm: Hashable, Sendable, CaseIterable {
   case hash(HashAlgorithm)
   case mac(MACAlgorithm)
   case aead(AEADAlgorithm)
+  case akcipher(AsymmetricAlgorithm)
 
   public static var allCases: [CryptoAlgorithm] {
+    symmetric + AsymmetricAlgorithm.allCases.map(CryptoAlgorithm.akcipher)
+  }
+
+  /// Ciphers, hashes, MACs and AEADs.
+  public static var symmetric: [CryptoAlgorithm] {
     CipherAlgorithm.allCases.map(CryptoAlgorithm.cipher)
       + HashAlgorithm.allCases.map(CryptoAlgorithm.hash)
       + MACAlgorithm.allCases.map(CryptoAlgorithm.mac)
@@ -18,6 +24,7 @@ public enum CryptoAlgorithm: Hashable, Sendable, CaseIterable {
     case .hash: .hash
     case .mac: .mac
     case .aead: .aead
+    case .akcipher: .akcipher
     }
   }
 
@@ -28,6 +35,7 @@ public enum CryptoAlgorithm: Hashable, Sendable, CaseIterable {
     case .hash(let algorithm): algorithm.name
     case .mac(let algorithm): algorithm.name
     case .aead(let algorithm): algorithm.name
+    case .akcipher(let algorithm): algorithm.name
     }
   }
 }

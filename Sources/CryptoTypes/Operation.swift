@@ -9,6 +9,8 @@ public enum CryptoOutcome: UInt8, Sendable {
   case tagMismatch
   /// The engine cannot do this, though the session asked for it; another engine may.
   case unsupported
+  /// A signature did not verify.
+  case signatureMismatch
 }
 
 /// Whether an operation is finished when `submit` returns.
@@ -40,21 +42,26 @@ public struct CryptoOperation {
   public var outcome: CryptoOutcome = .ok
   public var disposition: CryptoDisposition = .done
   public var ivByteCount: UInt8 = 0
+  /// What an asymmetric operation does.
+  public var asymmetric: AsymmetricOperation = .encrypt
   /// Length in `tag`, 0…16.
   public var tagByteCount: UInt8 = 0
   /// The bytes to process.
   ///
   /// For AEAD decryption: the ciphertext without its tag. For a MAC with an IV: the message
-  /// behind the IV.
+  /// behind the IV. For `verify`: the signature.
   public var source: UnsafePointer<UInt8>
   public var sourceByteCount: UInt32 = 0
   /// For `hash` and `mac` unused.
   ///
   /// For a chain: receives `sourceByteCount` bytes.
   public var destination: UnsafeMutablePointer<UInt8>
+  /// For `verify`: what was signed.
   public var aad: UnsafePointer<UInt8>
   public var aadByteCount: UInt32 = 0
   /// Where hash, MAC or (AEAD encryption) tag goes, and how many leading bytes of it are wanted.
+  ///
+  /// An asymmetric result, too: then `resultByteCount` is the room for it, and afterwards its length.
   public var result: UnsafeMutablePointer<UInt8>
   public var resultByteCount: UInt32 = 0
   // A chain's ranges, from the start of the source.

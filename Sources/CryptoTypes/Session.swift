@@ -40,12 +40,23 @@ public struct SessionParameters {
   /// Valid for `cipher`, `aead` and `chain`.
   public var direction: CryptoDirection = .encrypt
   public var hashMode: ChainHashMode = .plain
+  // Valid for `akcipher`, whose key is `cipherKey`.
+  public var asymmetric: AsymmetricAlgorithm = .rsa
+  public var keyForm: AsymmetricKeyForm = .encodedPublic
+  /// RSA only.
+  public var padding: RSAPadding = .raw
+  /// The hash whose results are signed; RSA only.
+  public var digest: SignatureDigest = .none
+  /// ECDSA only.
+  public var curve: NamedCurve = .p256
+  /// A key with which one operation would take longer than this is refused; in milliseconds.
+  public var maximumOperationMilliseconds: UInt32 = 2000
   public var order: ChainOrder = .hashThenCipher
   /// The engines that may serve the session; engines themselves ignore it.
   public var route = EngineRoute()
   /// Length of hash, MAC or tag in bytes that the session was created for.
   public var resultByteCount: UInt32 = 0
-  /// The cipher's or AEAD's key; may be nil when the count is 0.
+  /// The cipher's, AEAD's or asymmetric key; may be nil when the count is 0.
   public var cipherKey: UnsafePointer<UInt8>?
   public var cipherKeyByteCount: UInt32 = 0
   /// The MAC's key, or the prefixes of a nested hash.

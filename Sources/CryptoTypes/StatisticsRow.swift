@@ -24,8 +24,19 @@ public struct StatisticsRow: Hashable, Sendable {
     @_noAllocation @_noLocks @inlinable get { hashes * 2 + macs }
   }
 
+  public static var akcipherBase: UInt16 {
+    @_noAllocation @_noLocks @inlinable get { chainBase + ciphers * chainHalves * 2 }
+  }
+  public static var asymmetrics: UInt16 { @_noAllocation @_noLocks @inlinable get { 5 } }
+  /// What asymmetric requests do.
+  public static var asymmetricOperations: UInt16 {
+    @_noAllocation @_noLocks @inlinable get { 7 }
+  }
+
   /// How many rows there are.
-  @inlinable public static var count: Int { Int(chainBase + ciphers * chainHalves * 2) }
+  @inlinable public static var count: Int {
+    Int(akcipherBase + asymmetrics * asymmetricOperations)
+  }
 
   /// The algorithm's name, such as `aes-cbc` or `aes-cbc+hmac-sha1`.
   public var algorithmName: String {
@@ -34,6 +45,10 @@ public struct StatisticsRow: Hashable, Sendable {
     if index < Self.aeadBase { return MACAlgorithm.allCases[Int(index - Self.macBase)].name }
     if index < Self.chainBase {
       return AEADAlgorithm.allCases[Int((index - Self.aeadBase) / 2)].name
+    }
+    if index >= Self.akcipherBase {
+      let number = (index - Self.akcipherBase) / Self.asymmetricOperations
+      return AsymmetricAlgorithm.allCases[Int(number)].name
     }
     let pair = (index - Self.chainBase) / 2
     let cipher = CipherAlgorithm.allCases[Int(pair / Self.chainHalves)].name
@@ -45,19 +60,24 @@ public struct StatisticsRow: Hashable, Sendable {
     return cipher + "+" + MACAlgorithm.allCases[Int(half - Self.hashes * 2)].name
   }
 
-  /// `encrypt`, `decrypt`, `hash` or `mac`.
+  /// `encrypt`, `decrypt`, `hash`, `mac`, or what an asymmetric request does.
   public var operationName: String {
+    if index >= Self.akcipherBase {
+      let number = (index - Self.akcipherBase) % Self.asymmetricOperations
+      return AsymmetricOperation.allCases[Int(number)].name
+    }
     if index >= Self.hashBase && index < Self.macBase { return "hash" }
     if index >= Self.macBase && index < Self.aeadBase { return "mac" }
     let base = index < Self.hashBase ? 0 : index < Self.chainBase ? Self.aeadBase : Self.chainBase
     return (index - base) % 2 == 0 ? "encrypt" : "decrypt"
   }
 
-  /// The service's name: `cipher`, `hash`, `mac`, `aead` or `chain`.
+  /// The service's name: `cipher`, `hash`, `mac`, `aead`, `chain` or `akcipher`.
   public var serviceName: String {
     if index < Self.hashBase { return "cipher" }
     if index < Self.macBase { return "hash" }
     if index < Self.aeadBase { return "mac" }
-    return index < Self.chainBase ? "aead" : "chain"
+    if index < Self.chainBase { return "aead" }
+    return index < Self.akcipherBase ? "chain" : "akcipher"
   }
 }

@@ -34,6 +34,7 @@ extension KernelLane {
       if let outcome = unsafe aeadOutcomeAtOnce(operation) { return outcome }
     case .chain:
       guard unsafe Self.isChainWellFormed(operation) else { return .failed }
+    case .akcipher: return .unsupported
     }
     return total &+ 64 <= messageByteCount ? nil : .unsupported
   }
@@ -115,6 +116,8 @@ extension KernelLane {
       let tail = unsafe tailSteps(session)
       return unsafe session.pointee.order == .cipherThenHash
         ? joined(cipher, tail) : joined(tail, cipher)
+    // Refused before it has steps.
+    case .akcipher: return 0
     }
   }
 

@@ -102,6 +102,7 @@ extension KernelLane {
       guard outcome == .ok else { return outcome }
       return unsafe session.pointee.hashMode == .authenticated
         ? openMAC(session, in: entry) : openHash(session, in: entry)
+    case .akcipher: return .unsupported
     }
   }
 

@@ -15,6 +15,8 @@ enum KernelName {
     case .aead(.gcm): (.aead, "gcm(aes)")
     case .aead(.ccm): (.aead, "ccm(aes)")
     case .aead(.chacha20Poly1305): (.aead, "rfc7539(chacha20,poly1305)")
+    // AF_ALG has no socket for public keys.
+    case .akcipher: nil
     }
   }
 
@@ -70,6 +72,7 @@ enum KernelName {
     case .mac(let mac): (0, UInt32(mac.maximumResultByteCount))
     case .aead(.ccm): (16, 16)
     case .aead: (12, 16)
+    case .akcipher: (0, 0)
     }
   }
 
@@ -81,6 +84,7 @@ enum KernelName {
     case .hash: 0
     case .mac(let mac): [16, 24].first { mac.accepts(keyByteCount: $0) } ?? 16
     case .aead(let aead): [16, 32].first { aead.accepts(keyByteCount: $0) } ?? 16
+    case .akcipher: 0
     }
   }
 }

@@ -56,6 +56,7 @@ struct TransformTable {
     case .hash(let hash): index(of: hash)
     case .mac(let mac): index(of: mac)
     case .aead(let aead): index(of: aead)
+    case .akcipher: preconditionFailure("the kernel has no socket for public keys")
     }
   }
 

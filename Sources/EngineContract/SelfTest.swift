@@ -4,9 +4,10 @@ public import CryptoTypes
 public struct SelfTest<Lane: EngineLane & ~Copyable> {
   private let engine: Lane.Engine
   /// Why the lane does not have an algorithm that it could serve.
-  private let reasonWithout: (CryptoAlgorithm) -> String
+  let reasonWithout: (CryptoAlgorithm) -> String
   /// Tests put wrong answers here to see them reported.
   package var answers: [KnownAnswer] = KnownAnswer.all
+  package var asymmetricAnswers: [AsymmetricKnownAnswer] = AsymmetricKnownAnswer.all
 
   /// - Parameters:
   ///   - engine: what is tested.
@@ -31,8 +32,15 @@ public struct SelfTest<Lane: EngineLane & ~Copyable> {
         if case .unavailable = result, answer.isOptional { continue }
         results[answer.algorithm] = result
       }
+      for answer in asymmetricAnswers {
+        let algorithm = CryptoAlgorithm.akcipher(answer.algorithm)
+        guard results[algorithm, default: .passed] == .passed else { continue }
+        results[algorithm] = checkAsymmetric(answer, on: &runner, generation: &generation)
+      }
     } catch {
-      for answer in answers { results[answer.algorithm] = .failed(error.description) }
+      let algorithms =
+        answers.map(\.algorithm) + asymmetricAnswers.map { .akcipher($0.algorithm) }
+      for algorithm in algorithms { results[algorithm] = .failed(error.description) }
     }
     return results
   }
@@ -152,6 +160,8 @@ private struct SelfTestTrial {
     case .hash(let hash): session.hash = hash
     case .mac(let mac): session.mac = mac
     case .aead(let aead): session.aead = aead
+    // Its answers are `AsymmetricKnownAnswer`s.
+    case .akcipher: break
     }
     if answer.algorithm.service == .mac {
       session.authKeyByteCount = UInt32(key.count)

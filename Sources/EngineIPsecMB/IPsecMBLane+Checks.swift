@@ -23,6 +23,8 @@ extension IPsecMBLane {
       return unsafe wanted > 0 && wanted <= UInt32(mac.maximumResultByteCount)
         && Int(operation.pointee.ivByteCount) == mac.ivByteCount
     case .aead: return unsafe isAEADWellFormed(operation)
+    // Refused with its key.
+    case .akcipher: return true
     case .chain:
       let limit =
         unsafe session.pointee.hashMode == .authenticated
@@ -83,6 +85,7 @@ extension IPsecMBLane {
     switch unsafe session.pointee.service {
     case .cipher: return .ok
     case .hash, .mac, .chain: break
+    case .akcipher: return .unsupported
     case .aead:
       guard unsafe session.pointee.direction == .decrypt else { break }
       unsafe cipsecmb_store_block(

@@ -25,6 +25,7 @@ extension IPsecMBLane {
         operation, entry, slot, slot.iv, source, 0, source, byteCount)
     case .aead: unsafe outcome = composeAEAD(operation, entry, slot)
     case .chain: unsafe outcome = composeChain(operation, entry, slot)
+    case .akcipher: return .unsupported
     }
     if outcome == .ok { unsafe outcome = Self.finish(operation, slot) }
     return outcome

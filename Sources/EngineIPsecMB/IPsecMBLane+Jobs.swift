@@ -26,6 +26,7 @@ extension IPsecMBLane {
       return unsafe fillMAC(job, operation, entry, slot, slot.iv, 0, byteCount)
     case .aead: return unsafe fillAEAD(job, operation, entry, slot)
     case .chain: return unsafe fillChain(job, operation, entry, slot)
+    case .akcipher: return false
     }
   }
 

@@ -19,6 +19,7 @@ extension IPsecMBLane {
     case .chain:
       unsafe outcome = expandCipher(session, entry)
       if outcome == .ok { unsafe outcome = expandTail(session, entry) }
+    case .akcipher: outcome = .unsupported
     }
     unsafe entry.pointee.isExpanded = outcome == .ok
     if outcome != .ok { unsafe cipsecmb_wipe(entry, KeyedEntry.stride) }

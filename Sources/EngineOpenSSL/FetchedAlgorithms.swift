@@ -19,6 +19,8 @@ struct FetchedAlgorithms {
   let cmacCipherNames: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   /// The property query, for what MACs fetch themselves.
   let properties: UnsafeMutablePointer<CChar>?
+  /// Modular multiplications that this host does in a millisecond, by which the time that a key takes is judged.
+  let unitsPerMillisecond: Double
 
   static let cipherCount = CipherPrimitive.allCases.count
   static let digestCount = HashAlgorithm.allCases.count
@@ -29,6 +31,8 @@ struct FetchedAlgorithms {
     // SAFETY: tables are sized by the enums that index them; fetched objects stay ours until `release`.
     unsafe self.library = library
     unsafe properties = propertyQuery.flatMap { unsafe strdup($0) }
+    let nanoseconds = copenssl_nanoseconds_per_unit()
+    unitsPerMillisecond = nanoseconds > 0 ? 1e6 / nanoseconds : .infinity
     unsafe ciphers = .allocate(capacity: Self.cipherCount)
     unsafe digests = .allocate(capacity: Self.digestCount)
     unsafe cmac = EVP_MAC_fetch(library, "CMAC", properties)

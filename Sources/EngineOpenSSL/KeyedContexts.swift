@@ -9,6 +9,7 @@ enum Recipe {
   case mac, gmac
   case gcm, ccm, chacha20Poly1305
   case chain
+  case asymmetric
 
   var isEmpty: Bool {
     @_noAllocation @_noLocks get { if case .empty = self { true } else { false } }
@@ -67,4 +68,6 @@ struct KeyedContexts {
   /// With f8, `block` is AES-ECB under key ⊕ mask.
   var counter: OpaquePointer?
   var block: OpaquePointer?
+  /// `copenssl_key` of a public-key session; always the entry's own.
+  var key: OpaquePointer?
 }

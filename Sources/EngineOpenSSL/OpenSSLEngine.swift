@@ -18,6 +18,8 @@ public import EngineContract
     name: "openssl",
     algorithms: Set(CryptoAlgorithm.allCases).subtracting([
       // libcrypto has neither the ciphers of mobile networks nor Twofish.
+      // The algorithms of the asymmetric RFC are not served yet.
+      .akcipher(.dsa), .akcipher(.dh), .akcipher(.ecdh),
       .cipher(.kasumiF8), .cipher(.snow3gUEA2), .cipher(.zucEEA3), .mac(.kasumiF9),
       .mac(.cbcmacKasumiF9), .mac(.snow3gUIA2), .mac(.zucEIA3), .mac(.gmacTwofish),
     ]))

@@ -22,6 +22,7 @@ extension OpenSSLLane {
     case .mac: unsafe outcome = expandMAC(session, into: entry, isTransient)
     case .aead: unsafe outcome = expandAEAD(session, into: entry, isTransient)
     case .chain: unsafe outcome = expandChain(session, into: entry, isTransient)
+    case .akcipher: unsafe outcome = expandAsymmetric(session, into: entry)
     }
     if outcome == .ok {
       unsafe entry.pointee.generation = generation
@@ -36,6 +37,7 @@ extension OpenSSLLane {
   @_noAllocation @_noLocks
   func discard(_ entry: UnsafeMutablePointer<KeyedContexts>, isTransient: Bool) {
     // SAFETY: an entry owns its contexts, or borrows the lane's; either way they are valid until emptied here.
+    unsafe copenssl_key_free(entry.pointee.key)
     if isTransient {
       unsafe neutralise(cipher: entry.pointee.cipher)
       unsafe neutralise(cipher: entry.pointee.authenticator)

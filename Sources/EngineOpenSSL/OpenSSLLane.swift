@@ -200,6 +200,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     case .ccm: unsafe outcome = runCCM(operation, with: entry)
     case .chacha20Poly1305: unsafe outcome = runAEAD(operation, with: entry)
     case .chain: unsafe outcome = runChain(operation, with: entry)
+    case .asymmetric: unsafe outcome = runAsymmetric(operation, with: entry)
     }
     // What libcrypto queued about a failure must not pile up, nor be taken for a later one's.
     if outcome != .ok { copenssl_clear_errors() }

@@ -28,7 +28,7 @@ struct SpeedTrial: EngineVisitor {
     else { return }
     var generation: UInt32 = 0
     let deadline = ContinuousClock.now + durationPerEngine
-    for algorithm in algorithms {
+    for algorithm in algorithms where algorithm.service != .akcipher {
       guard ContinuousClock.now < deadline else { return }
       generation += 1
       speeds[algorithm, default: [:]][engine.name] = Calibration.sizes.map { size in
@@ -143,6 +143,8 @@ private final class TrialBench {
     case .aead(let aead):
       session.aead = aead
       keyByteCount = ([16, 32].first { aead.accepts(keyByteCount: $0) }) ?? 16
+    // Only one engine has public keys, and their speed is no number of bytes.
+    case .akcipher: break
     }
     unsafe session.cipherKey = UnsafePointer(key)
     unsafe session.authKey = UnsafePointer(key)
@@ -162,6 +164,7 @@ private final class TrialBench {
     case .mac(.xcbcAES): 12
     case .mac(let mac): UInt32(mac.maximumResultByteCount)
     case .aead: 16
+    case .akcipher: 0
     }
   }
 
@@ -171,6 +174,7 @@ private final class TrialBench {
     case .hash: 0
     case .mac(let mac): UInt8(mac.ivByteCount)
     case .aead: 12
+    case .akcipher: 0
     }
   }
 }

@@ -83,6 +83,7 @@ struct Check: ParsableCommand {
     let masks: [(CryptoService, String, UInt64)] = [
       (.cipher, "cipher_algo", table.cipherMask), (.hash, "hash_algo", UInt64(table.hashMask)),
       (.mac, "mac_algo", table.macMask), (.aead, "aead_algo", UInt64(table.aeadMask)),
+      (.akcipher, "akcipher_algo", UInt64(table.akcipherMask)),
     ]
     for (service, name, mask) in masks {
       print("\(name) 0x" + String(mask, radix: 16))

@@ -28,6 +28,7 @@ enum Explanation {
     case "hash_algo": algorithms(number, .hash)
     case "mac_algo": algorithms(number, .mac)
     case "aead_algo": algorithms(number, .aead)
+    case "akcipher_algo": algorithms(number, .akcipher)
     case "config_status": bits(number, [0: "HW_READY: the device accepts requests"])
     case "opcode": opcodes[number] ?? "no opcode of virtio-crypto"
     default: nil
@@ -67,7 +68,7 @@ enum Explanation {
   private static func algorithms(_ mask: UInt64, _ service: CryptoService) -> String {
     var names: [Int: String] = [0: "none"]
     for algorithm in CryptoAlgorithm.allCases where algorithm.service == service {
-      names[Int(AlgorithmNumbers.number(of: algorithm))] = algorithm.name
+      if let number = AlgorithmNumbers.number(of: algorithm) { names[Int(number)] = algorithm.name }
     }
     return bits(mask, names)
   }

@@ -37,6 +37,7 @@ struct ConfigurationCheck {
     print("hash_algo   \(hex(UInt64(table.hashMask)))")
     print("mac_algo    \(hex(table.macMask))")
     print("aead_algo   \(hex(UInt64(table.aeadMask)))")
+    print("akcipher_algo \(hex(UInt64(table.akcipherMask)))")
     for algorithm in CryptoAlgorithm.allCases {
       guard let offers = advertisement.offers[algorithm] else { continue }
       let engines = offers.map(\.engine).joined(separator: ", ")

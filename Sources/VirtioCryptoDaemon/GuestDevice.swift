@@ -69,7 +69,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       dataQueueCount: settings.queueCount, sessionCapacity: settings.maximumSessionCount,
       maximumRequestByteCount: UInt32(clamping: settings.maximumRequestByteCount),
       algorithms: algorithms,
-      statelessServices: Set(settings.statelessServices.map(CryptoService.init)))
+      statelessServices: Set(settings.statelessServices.map(CryptoService.init)),
+      maximumOperationMilliseconds: UInt32(settings.maximumOperationMilliseconds))
     let validation = try ValidationLane(engines)
     core = unsafe DeviceCore(offer: offer) { unsafe validation.check($0) }
     queueCounters = try (0..<settings.queueCount).map { _ in

@@ -14,6 +14,7 @@ extension CryptoService {
     case .hash: self = .hash
     case .mac: self = .mac
     case .aead: self = .aead
+    case .akcipher: self = .akcipher
     }
   }
 }
@@ -42,7 +43,13 @@ extension CryptoDevice.SessionRequest {
     case .hash: self.init(service: .hash)
     case .mac: self.init(service: .mac)
     case .aead: self.init(service: .aead)
-    case .asymmetric: return nil
+    case .asymmetric:
+      self.init(service: .akcipher)
+      cipher = message.asymmetricAlgorithm
+      cipherKeyByteCount = UInt32(message.cipherKey.count)
+      keyType = message.asymmetricKeyType
+      (firstParameter, secondParameter) = message.asymmetricParameters
+      return
     }
     cipher = message.cipherAlgorithm
     cipherKeyByteCount = UInt32(message.cipherKey.count)

@@ -43,6 +43,10 @@ public struct VirtioCryptoDataOpcode: RawRepresentable, Hashable, Sendable {
   @inlinable public static var mac: Self { Self(rawValue: 0x200) }
   @inlinable public static var aeadEncrypt: Self { Self(rawValue: 0x300) }
   @inlinable public static var aeadDecrypt: Self { Self(rawValue: 0x301) }
+  @inlinable public static var akcipherEncrypt: Self { Self(rawValue: 0x400) }
+  @inlinable public static var akcipherDecrypt: Self { Self(rawValue: 0x401) }
+  @inlinable public static var akcipherSign: Self { Self(rawValue: 0x402) }
+  @inlinable public static var akcipherVerify: Self { Self(rawValue: 0x403) }
 }
 
 /// `enum VIRTIO_CRYPTO_STATUS`.
@@ -100,6 +104,12 @@ public enum VirtioCryptoWire {
   @inlinable public static var hashModeNested: UInt32 { 3 }
   /// `VIRTIO_CRYPTO_FLAG_SESSION_MODE`.
   @inlinable public static var flagSessionMode: UInt32 { 1 }
+  /// `VIRTIO_CRYPTO_AKCIPHER_KEY_TYPE_*`.
+  @inlinable public static var keyTypePublic: UInt32 { 1 }
+  @inlinable public static var keyTypePrivate: UInt32 { 2 }
+  /// `VIRTIO_CRYPTO_RSA_RAW_PADDING`, `VIRTIO_CRYPTO_RSA_PKCS1_PADDING`.
+  @inlinable public static var rsaRawPadding: UInt32 { 0 }
+  @inlinable public static var rsaPKCS1Padding: UInt32 { 1 }
 
   /// Sizes in bytes of the fixed parts (headers and `flf`), per layout.
   @inlinable public static var controlHeaderByteCount: Int { 16 }
@@ -113,6 +123,7 @@ public enum VirtioCryptoWire {
   @inlinable public static var hashCreateFixedByteCount: Int { 8 }
   @inlinable public static var macCreateFixedByteCount: Int { 16 }
   @inlinable public static var aeadCreateFixedByteCount: Int { 24 }
+  @inlinable public static var akcipherCreateFixedByteCount: Int { 56 }
   @inlinable public static var destroyFixedByteCount: Int { 8 }
 
   // Data requests, `flf` sizes under REVISION_1, session mode.
@@ -120,12 +131,14 @@ public enum VirtioCryptoWire {
   @inlinable public static var hashDataFixedByteCount: Int { 8 }
   @inlinable public static var macDataFixedByteCount: Int { 8 }
   @inlinable public static var aeadDataFixedByteCount: Int { 24 }
+  @inlinable public static var akcipherDataFixedByteCount: Int { 8 }
   // Data requests, `flf` sizes of a stateless request: `flag` is 0 and the service's stateless feature is negotiated.
   // A request in session mode has the sizes above also then.
   @inlinable public static var symmetricStatelessFixedByteCount: Int { 76 }
   @inlinable public static var hashStatelessFixedByteCount: Int { 16 }
   @inlinable public static var macStatelessFixedByteCount: Int { 16 }
   @inlinable public static var aeadStatelessFixedByteCount: Int { 32 }
+  @inlinable public static var akcipherStatelessFixedByteCount: Int { 28 }
 }
 
 /// `struct virtio_crypto_config`, 56 bytes little-endian, as `GET_CONFIG` and the guest read it.
@@ -236,5 +249,9 @@ public enum VirtioCryptoAlgorithm {
     @inlinable public static var gcm: UInt32 { 1 }
     @inlinable public static var ccm: UInt32 { 2 }
     @inlinable public static var chacha20Poly1305: UInt32 { 3 }
+  }
+  public enum AKCipher {
+    @inlinable public static var rsa: UInt32 { 1 }
+    @inlinable public static var ecdsa: UInt32 { 2 }
   }
 }

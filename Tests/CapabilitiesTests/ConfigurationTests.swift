@@ -29,7 +29,7 @@ import Testing
     #expect(configuration.device.queueSize == 256)
     #expect(configuration.device.maximumRequestByteCount == 65536)
     #expect(configuration.device.maximumSessionCount == 10)
-    #expect(configuration.device.statelessServices == [.mac])
+    #expect(configuration.device.statelessServices == [.mac, .akcipher])
     #expect(configuration.device.limits.operationsPerSecond == 1000)
     #expect(configuration.device.limits.bytesPerSecond == UInt64.max)
     #expect(configuration.device.limits.burstMilliseconds == 5)
@@ -75,6 +75,8 @@ import Testing
     #expect(policies.policy(for: .hash(.sha256)) == .auto)
     #expect(policies.policy(for: .mac(.hmacMD5)) == .engines([EngineChoice(engine: "openssl")]))
     #expect(policies.policy(for: .aead(.gcm)) == .auto)
+    #expect(policies.policy(for: .akcipher(.rsa)) == .off)
+    #expect(policies.policy(for: .akcipher(.ecdsa)) == .auto)
   }
 
   @Test func whatThisBuildLacksIsAWarningWithItsPlace() throws {
@@ -83,12 +85,10 @@ import Testing
     ).warnings.map(\.description)
     #expect(
       warnings == [
-        "f.yaml:5:20: warning: akcipher is not served yet; its stateless mode is not offered",
-        "f.yaml:8:11: warning: limits are not enforced yet",
-        "f.yaml:24:5: warning: akcipher is not served yet; ecdsa is not advertised",
-        "f.yaml:17:26: warning: the engine kernel is not in this build",
-        "f.yaml:29:70: warning: limits are not enforced yet",
-        "f.yaml:9:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
+        "f.yaml:9:11: warning: limits are not enforced yet",
+        "f.yaml:18:26: warning: the engine kernel is not in this build",
+        "f.yaml:30:70: warning: limits are not enforced yet",
+        "f.yaml:10:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
       ])
   }
 
@@ -150,6 +150,7 @@ private let fullFile = """
     queues: 8
     queue-size: 256
     stateless: [mac, akcipher]
+    max-operation-ms: 500
     max-request: 64KiB
     max-sessions: 10
     limits: { operations-per-second: 1000, bytes-per-second: 18446744073709551615, burst-ms: 5 }

@@ -44,7 +44,7 @@ struct ControlRequestTests {
   }
 
   @Test func unknownOpcodesAreUnsupported() {
-    for opcode: UInt32 in [0, 1, 4, 0x104, 0x402, 0x404, 0xffff_ffff] {
+    for opcode: UInt32 in [0, 1, 4, 0x104, 0x402, 0x403, 0x406, 0xffff_ffff] {
       #expect(throws: Refusal.unsupported, "\(opcode)") {
         try parse(words(opcode) + [UInt8](repeating: 0, count: 100))
       }

@@ -13,6 +13,7 @@ struct RealGuestKernel {
     ("KernelEngineTests", 12),
     ("VectorTests.DeviceTests/(PublishedVectorTests|KnownAnswerTests|TamperingTests)", 6),
     ("TrafficTests", 2),
+    ("KeyTests.KeyTests/KeyLifeTests", 11),
   ]
 
   private static let programs = ["vhost-user-crypto", "vhost-crypto", "traffic-driver"]

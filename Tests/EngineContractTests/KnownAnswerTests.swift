@@ -7,7 +7,7 @@ import Testing
     $0[$1.algorithm, default: []].insert(KnownAnswer.bytes($1.key).count)
   }
 
-  @Test(arguments: CryptoAlgorithm.allCases)
+  @Test(arguments: CryptoAlgorithm.symmetric)
   func everyAlgorithmHasAnAnswer(_ algorithm: CryptoAlgorithm) {
     #expect(KnownAnswer.all.contains { $0.algorithm == algorithm })
     // One at least that every engine with the algorithm has to give.
@@ -57,6 +57,7 @@ import Testing
       case .aead(let aead):
         #expect(aead.accepts(keyByteCount: counts[0]) && aead.accepts(ivByteCount: iv))
         #expect(aead.accepts(tagByteCount: tag) && input == output)
+      case .akcipher: Issue.record("public keys have answers of another shape")
       }
     }
   }

@@ -14,7 +14,7 @@ import Testing
 
   @Test func everyAlgorithmOfDefaultAndLegacyProviderPasses() throws {
     try checks().expectTheseAlgorithmsOnly()
-    #expect(OpenSSLEngine.description.algorithms.count == 11 + 12 + 11 + 3)
+    #expect(OpenSSLEngine.description.algorithms.count == 11 + 12 + 11 + 3 + 2)
   }
 
   private static let legacy: Set<CryptoAlgorithm> = [
@@ -52,6 +52,9 @@ import Testing
   }
 
   @Test func aWrongTagIsReported() throws { try checks().expectWrongTagsToBeReported() }
+  @Test func aWrongPublicKeyAnswerIsReported() throws {
+    try checks().expectWrongPublicKeyAnswersToBeReported()
+  }
 
   @Test func selfTestIsQuick() throws {
     let engine = try OpenSSLEngine()

@@ -20,7 +20,11 @@ public struct SelfTestChecks<Lane: EngineLane & ~Copyable> {
   /// What is there passes, and what is not is unavailable: nothing is missing, and nothing fails.
   public func expectTheseAlgorithmsOnly() {
     let results = test.run()
-    #expect(Set(results.keys) == Set(CryptoAlgorithm.allCases))
+    let tested =
+      test.answers.map(\.algorithm)
+      + test.asymmetricAnswers.map { CryptoAlgorithm.akcipher($0.algorithm) }
+    #expect(Set(results.keys) == Set(tested))
+    #expect(Set(tested).isSuperset(of: CryptoAlgorithm.symmetric))
     for (algorithm, result) in results {
       if case .unavailable = result {
         #expect(!algorithms.contains(algorithm), "\(algorithm.name): \(result)")
@@ -55,6 +59,27 @@ public struct SelfTestChecks<Lane: EngineLane & ~Copyable> {
       try Self.spoil(&spoilt.answers[index].tag)
       guard case .failed? = spoilt.run()[test.answers[index].algorithm] else {
         Issue.record("a wrong tag passed: \(test.answers[index].origin)")
+        continue
+      }
+    }
+  }
+
+  /// The same for public keys: results, and what signatures are held against.
+  public func expectWrongPublicKeyAnswersToBeReported() throws {
+    for index in test.asymmetricAnswers.indices {
+      var spoilt = test
+      let answer = test.asymmetricAnswers[index]
+      if answer.operation == .verify {
+        try Self.spoil(&spoilt.asymmetricAnswers[index].extra)
+      } else if var output = answer.output {
+        try Self.spoil(&output)
+        spoilt.asymmetricAnswers[index].output = output
+      } else {
+        // A signature with a random part is checked by its counterpart's key: that of another message.
+        try Self.spoil(&spoilt.asymmetricAnswers[index].input)
+      }
+      guard case .failed? = spoilt.run()[.akcipher(answer.algorithm)] else {
+        Issue.record("a wrong answer passed: \(answer.operation.name), \(answer.origin)")
         continue
       }
     }

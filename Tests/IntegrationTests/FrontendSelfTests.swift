@@ -654,7 +654,7 @@ struct FrontendSelfTests {
       .mac(.snow3gUIA2), .mac(.gmacTwofish), .mac(.cbcmacKasumiF9), .mac(.zucEIA3),
     ]
     let source = [UInt8](repeating: 7, count: 64)
-    for algorithm in CryptoAlgorithm.allCases {
+    for algorithm in CryptoAlgorithm.symmetric {
       let output: [UInt8]?
       switch algorithm {
       case .cipher(let cipher):
@@ -672,6 +672,7 @@ struct FrontendSelfTests {
         let key = (0..<(mac == .cmac3DES ? 24 : 16)).map { UInt8($0 * 9 + 1) }
         output = ReferenceCrypto.mac(mac, key: key, iv: Array(key.prefix(mac.ivByteCount)), source)
         if let output { #expect(output.count == mac.maximumResultByteCount) }
+      case .akcipher: continue
       case .aead(let aead):
         output = ReferenceCrypto.seal(
           aead, key: Array(0..<32), iv: Array(0..<12), aad: [1], source: source, tagByteCount: 16)

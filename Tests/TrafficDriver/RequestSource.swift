@@ -37,6 +37,7 @@ struct RequestSource {
       let tag = pick((1...16).filter { aead.accepts(tagByteCount: $0) })
       return .aead(
         aead, pick(CryptoDirection.allCases), key: random.bytes(key), tagByteCount: tag)
+    case .akcipher: preconditionFailure("public keys have tests of their own")
     }
   }
 

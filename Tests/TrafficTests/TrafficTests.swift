@@ -42,9 +42,9 @@ struct TrafficTests {
         configuration: "version: 1\n" + engine.algorithms)
     }
     let sockets = zip(engines, daemons).map { "\($0.name)=\($1.socketPath)" }
-    let lines = try drive(["agree", "\(Self.requestCount)", seed()] + sockets, seconds: 600)
-    #expect(lines.count == CryptoAlgorithm.allCases.count)
-    for (algorithm, line) in zip(CryptoAlgorithm.allCases, lines) {
+    let lines = try drive(["agree", "\(Self.requestCount)", seed()] + sockets, seconds: 3000)
+    #expect(lines.count == CryptoAlgorithm.symmetric.count)
+    for (algorithm, line) in zip(CryptoAlgorithm.symmetric, lines) {
       #expect(line.hasPrefix(algorithm.name + ": "))
       let claiming = engines.filter { $0.claims.contains(algorithm) }
       guard !claiming.isEmpty else {

@@ -24,6 +24,8 @@
   __attribute__((swift_attr("@_noAllocation"), swift_attr("@_noLocks")))
 #define COPENSSL_HOT static inline COPENSSL_UNALLOCATING
 
+#include "Asymmetric.h"
+
 // ---- Memory ---------------------------------------------------------------------------------------------------------
 
 // Whether the recycler is under libcrypto, where it was put when the program was loaded. False if libcrypto had
