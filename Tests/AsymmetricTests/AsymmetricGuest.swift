@@ -179,13 +179,18 @@ final class AsymmetricBench {
   let guests: [AsymmetricGuest]
   private let directory: TemporaryDirectory
 
-  /// `configuration`: further sections of the capability file.
-  init(_ ways: [Way] = Way.allCases, configuration: String = "") throws {
+  /// `device`: further lines of the capability file's `device` section.
+  ///
+  /// `algorithms`: its section of that name, if any.
+  init(
+    _ ways: [Way] = Way.allCases, device: [String] = [], algorithms: String = ""
+  ) throws {
     let directory = try TemporaryDirectory()
+    let section = (["stateless: [cipher, akcipher]"] + device).joined(separator: ", ")
     let paths = ways.indices.dropFirst().map { directory.file("guest\($0).sock") }
     daemon = try DaemonProcess(
       arguments: paths.map { "--socket-path=\($0)" },
-      configuration: "version: 1\ndevice: { stateless: [cipher, akcipher] }\n" + configuration)
+      configuration: "version: 1\ndevice: { \(section) }\n" + algorithms)
     self.directory = directory
     guests = try zip([daemon.socketPath] + paths, ways).map { try AsymmetricGuest($0, $1) }
   }

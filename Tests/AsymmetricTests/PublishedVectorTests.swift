@@ -59,7 +59,8 @@ extension AsymmetricTests {
         }
       }
       #expect(faults.isEmpty, "\(faults.count): \(faults.prefix(20))")
-      #expect(counts.values.reduce(0, +) == (try Vectors.load(set.file).testCount) * Way.allCases.count)
+      #expect(
+        counts.values.reduce(0, +) == (try Vectors.load(set.file).testCount) * Way.allCases.count)
       #expect(counts[.ok, default: 0] > 0 && counts[.keyRejected, default: 0] > 0)
       try bench.finish()
     }
