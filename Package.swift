@@ -212,6 +212,7 @@ let package = Package(
     .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),
     integration("VectorTests"),
+    integration("AsymmetricTests"),
     integration("HostileGuestTests"),
     integration("DaemonTests"),
     integration("KernelEngineTests"),
