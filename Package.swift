@@ -153,7 +153,9 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
-      swiftSettings: ours),
+      swiftSettings: ours,
+      // Binding functions when they are first called saves all vector registers on the stack, pieces of keys among them.
+      linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
     .executableTarget(
       name: "VhostCryptoTool",
       dependencies: [
