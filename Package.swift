@@ -123,7 +123,8 @@ let package = Package(
         "Counters", "LinuxSystem", "CRingShims", "CLinuxShims",
       ]),
     room(
-      "Capabilities", ["CryptoTypes", .product(name: "Yams", package: "Yams")]),
+      "Capabilities",
+      ["CryptoTypes", "VirtioSpec", .product(name: "Yams", package: "Yams")]),
     room(
       "StatsEndpoint",
       [
@@ -185,7 +186,7 @@ let package = Package(
     tests(
       of: "VhostUserBackend",
       ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
-    tests(of: "Capabilities", ["CryptoTypes"]),
+    tests(of: "Capabilities", ["CryptoTypes", "VirtioSpec"]),
     tests(of: "StatsEndpoint", ["Counters", "CryptoTypes", "TestSupport"]),
     tests(of: "Counters", []),
     .target(

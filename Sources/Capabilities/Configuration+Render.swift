@@ -1,4 +1,5 @@
 import CryptoTypes
+import VirtioSpec
 
 extension Configuration {
   /// The effective configuration as a capability file with every key: what `--print-config` prints.
@@ -50,6 +51,7 @@ extension Configuration {
   private static func render(_ settings: DeviceSettings, indent: String) -> [String] {
     let services = StatelessService.allCases.filter(settings.statelessServices.contains)
     return [
+      "dialect: \(settings.dialect.rawValue)",
       "queues: \(settings.queueCount)",
       "queue-size: \(settings.queueSize)",
       "max-request: \(ByteSize.text(settings.maximumRequestByteCount))",

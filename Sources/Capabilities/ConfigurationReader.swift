@@ -1,4 +1,5 @@
 import CryptoTypes
+import VirtioSpec
 internal import Yams
 
 /// Turns the document's tree into checked values, section by section.
@@ -52,6 +53,7 @@ struct ConfigurationReader {
   ) throws(ConfigurationError) -> DeviceSettings {
     var settings = base
     let values = try section.values(keys: Schema.device)
+    if let field = values["dialect"] { settings.dialect = try field.choice(of: Dialect.self) }
     if let field = values["queues"] { settings.queueCount = try field.integer(in: 1...64) }
     if let field = values["queue-size"] {
       let size = try field.integer(in: 16...32768)

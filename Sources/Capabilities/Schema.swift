@@ -6,8 +6,8 @@ enum Schema {
     "version", "device", "devices", "workers", "engines", "algorithms", "stats", "log",
   ]
   static let device = [
-    "queues", "queue-size", "max-request", "max-sessions", "stateless", "max-operation-ms",
-    "limits",
+    "dialect", "queues", "queue-size", "max-request", "max-sessions", "stateless",
+    "max-operation-ms", "limits",
   ]
   static let limits = ["operations-per-second", "bytes-per-second", "burst-ms"]
   static let deviceEntry = ["name", "socket", "device"]

@@ -2,6 +2,7 @@ import Capabilities
 import CryptoTypes
 import Foundation
 import Testing
+import VirtioSpec
 
 @Suite struct ConfigurationTests {
   private func parse(_ text: String) throws -> Configuration {
@@ -11,6 +12,7 @@ import Testing
   @Test func versionAloneGivesTheDefaults() throws {
     let configuration = try parse("version: 1\n")
     #expect(configuration == Configuration())
+    #expect(configuration.device.dialect == .virtio13)
     #expect(configuration.device.queueCount == 4)
     #expect(configuration.device.queueSize == 1024)
     #expect(configuration.device.maximumRequestByteCount == 1 << 20)
@@ -28,6 +30,7 @@ import Testing
 
   @Test func everySectionIsRead() throws {
     let configuration = try parse(fullFile)
+    #expect(configuration.device.dialect == .draftV15)
     #expect(configuration.device.queueCount == 8)
     #expect(configuration.device.queueSize == 256)
     #expect(configuration.device.maximumRequestByteCount == 65536)
@@ -50,6 +53,7 @@ import Testing
     #expect(configuration.log.format == .json)
     #expect(configuration.devices.map(\.name) == ["vm1", "vm2"])
     #expect(configuration.devices.map(\.settings.queueCount) == [8, 2])
+    #expect(configuration.devices.map(\.settings.dialect) == [.draftV15, .rfcAsymV3])
     #expect(configuration.devices[1].settings.queueSize == 256)
     #expect(configuration.devices[1].settings.limits.burstMilliseconds == 7)
     #expect(configuration.devices[1].settings.limits.operationsPerSecond == 1000)
@@ -106,10 +110,10 @@ import Testing
     ).warnings.map(\.description)
     #expect(
       warnings == [
-        "f.yaml:9:11: warning: limits are not enforced yet",
-        "f.yaml:18:26: warning: the engine kernel is not in this build",
-        "f.yaml:30:70: warning: limits are not enforced yet",
-        "f.yaml:10:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
+        "f.yaml:10:11: warning: limits are not enforced yet",
+        "f.yaml:19:26: warning: the engine kernel is not in this build",
+        "f.yaml:31:92: warning: limits are not enforced yet",
+        "f.yaml:11:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
       ])
   }
 
@@ -168,6 +172,7 @@ private let exampleNames = ["default.yaml", "minimal.yaml", "hardened.yaml", "tw
 private let fullFile = """
   version: 1
   device:
+    dialect: draft-v15
     queues: 8
     queue-size: 256
     stateless: [mac, akcipher]
@@ -195,6 +200,6 @@ private let fullFile = """
   log: { level: debug, format: json }
   devices:
     - { name: vm1, socket: /run/vm1.sock }
-    - { name: vm2, socket: /run/vm2.sock, device: { queues: 2, limits: { burst-ms: 7 } } }
+    - { name: vm2, socket: /run/vm2.sock, device: { dialect: rfc-asym-v3, queues: 2, limits: { burst-ms: 7 } } }
 
   """

@@ -100,6 +100,15 @@ private let mistakes: [Mistake] = [
     "version: 1\ndevice:\n  queues: four\n",
     #"3:11: device.queues is "four"; write a whole number from 1 to 64"#),
   Mistake(
+    "version: 1\ndevice:\n  dialect: draft15\n",
+    #"3:12: device.dialect is "draft15"; did you mean "draft-v15"?"#),
+  Mistake(
+    "version: 1\ndevice:\n  dialect: 1.3\n",
+    #"3:12: device.dialect is "1.3"; did you mean "virtio-1.3"?"#),
+  Mistake(
+    "version: 1\ndevice:\n  dialect: newest\n",
+    #"3:12: device.dialect is "newest"; write virtio-1.3, draft-v15 or rfc-asym-v3"#),
+  Mistake(
     "version: 1\ndevice:\n  queues: 65\n",
     #"3:11: device.queues is "65"; write a whole number from 1 to 64"#),
   Mistake(
