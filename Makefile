@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench clean
+.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-rsa clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ algorithm-table: build guest ## the README's table of algorithms: engines here a
 bench: build ## throughput and latency of the daemon on this machine, verified
 	$(BUILD)/vhost-crypto bench --daemon $(BUILD)/vhost-user-crypto --size 64,1024,16KiB \
 	  --op aes-128-cbc-encrypt --op aes-128-cbc-decrypt --op aes-128-gcm-encrypt --op hmac-sha256
+
+bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
+	Tests/Benchmarks/rsa-signatures.sh
 
 clean: ## remove what was built
 	rm -rf .build
