@@ -38,7 +38,7 @@ build: packages ## build the daemon and the tool, optimised
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
 	Tests/Guest/run.sh
 
-test-generic: build guest ## the real guest behind a front-end that leaves everything to the daemon (QEMU 11.1, fetched)
+test-generic: build guest ## AES and RSA of the real guest, behind a front-end that leaves everything to the daemon (QEMU 11.1, fetched)
 	Tests/Guest/run-generic.sh
 
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One

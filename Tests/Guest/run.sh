@@ -114,7 +114,7 @@ reference() {
 
 # check_rsa: guest-keys ended well, and what it said of its work is true outside the guest.
 check_rsa() {
-  local algorithm driver operation sent counted encrypted=0 decrypted=0 key half bytes
+  local algorithm driver operation sent counted sessions encrypted=0 decrypted=0 key half bytes
   while read -r algorithm driver; do
     check "the kernel's self-test of $driver passed" \
       said "algorithm $driver ($algorithm) selftest=passed"
@@ -148,6 +148,11 @@ check_rsa() {
     counted=$(grown rsa "$operation" rsa-before rsa-after | sed 's/ bytes=[0-9]*//')
     check "RSA $operation: guest sent $sent, daemon counted $counted" test "$counted" = "$sent"
   done
+  # A session for each time that the kernel sets a key, which it does for every operation.
+  sessions=$(jq -s -r '[.[].devices[0].sessions] | "\(.[1].created - .[0].created) created,"
+    + " \(.[1].refused) refused, \(.[1].open - .[0].open) left"' \
+    "$dir/rsa-before.json" "$dir/rsa-after.json")
+  check "RSA sessions: $sessions" test "${sessions#*, }" = "0 refused, 0 left"
 }
 
 # shellcheck disable=SC2086 # DAEMON_ARGS is several words

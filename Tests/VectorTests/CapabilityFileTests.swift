@@ -77,7 +77,7 @@ extension DeviceTests {
     }
 
     /// The table's size is the file's; a full one says so as the negotiated revision allows.
-    @Test(arguments: Transport.allCases.filter { $0 != .stateless })
+    @Test(arguments: Transport.allCases.filter(\.hasSessions))
     func fullSessionTableRefusesUntilOneIsDestroyed(_ transport: Transport) throws {
       let bench = try TestBench([transport], device: ["max-sessions: 4"])
       let guest = try bench.guest
@@ -135,7 +135,7 @@ extension DeviceTests {
     }
 
     /// `max-request` bounds source and associated data together, exactly.
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func maximumRequestIsHonoured(_ transport: Transport) throws {
       var random = SeededRandom.printed()
       let bench = try TestBench([transport], device: ["max-request: 64KiB"])
