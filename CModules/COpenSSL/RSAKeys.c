@@ -201,17 +201,6 @@ static copenssl_key *make(
   return made;
 }
 
-// Whether these bytes are the one encoding that DER has for the numbers. The templates read more than that: loose
-// lengths, and negative numbers as if they had no sign.
-static bool is_canonical(
-    const ASN1_VALUE *value, const ASN1_ITEM *item, const uint8_t *der, size_t count) {
-  unsigned char *again = NULL;
-  int length = ASN1_item_i2d(value, &again, item);
-  bool same = length > 0 && (size_t)length == count && CRYPTO_memcmp(again, der, count) == 0;
-  OPENSSL_clear_free(again, length > 0 ? (size_t)length : 0);
-  return same;
-}
-
 static copenssl_key *new_public(
     OSSL_LIB_CTX *library, const char *properties, const uint8_t *der, size_t count,
     copenssl_padding padding, int digest_nid, double most_units, copenssl_result *result) {
@@ -220,8 +209,7 @@ static copenssl_key *new_public(
   public_numbers *numbers =
       (public_numbers *)ASN1_item_d2i(NULL, &end, (long)count, ASN1_ITEM_rptr(public_numbers));
   *result = COPENSSL_FAILED;
-  if (numbers != NULL &&
-      is_canonical((ASN1_VALUE *)numbers, ASN1_ITEM_rptr(public_numbers), der, count)) {
+  if (numbers != NULL && end == der + count) {
     *result = check_public(numbers->n, numbers->e);
     if (*result == COPENSSL_DONE && copenssl_units(numbers->n, numbers->e) > most_units) {
       *result = COPENSSL_UNSUPPORTED;
@@ -256,8 +244,7 @@ static copenssl_key *new_private(
   private_numbers *key =
       (private_numbers *)ASN1_item_d2i(NULL, &end, (long)count, ASN1_ITEM_rptr(private_numbers));
   *result = COPENSSL_FAILED;
-  if (key != NULL &&
-      is_canonical((ASN1_VALUE *)key, ASN1_ITEM_rptr(private_numbers), der, count)) {
+  if (key != NULL && end == der + count) {
     BIGNUM *secrets[] = {key->d, key->p, key->q, key->dp, key->dq, key->qinv};
     for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
       BN_set_flags(secrets[i], BN_FLG_CONSTTIME);
