@@ -13,7 +13,7 @@ SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-fast lint format check bench clean
+.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-rsa clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ build: packages ## build the daemon and the tool, optimised
 
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
 	Tests/Guest/run.sh
+
+test-generic: build guest ## AES and RSA of the real guest, behind a front-end that leaves everything to the daemon (QEMU 11.1, fetched)
+	Tests/Guest/run-generic.sh
 
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.
@@ -64,6 +67,9 @@ algorithm-table: build guest ## the README's table of algorithms: engines here a
 bench: build ## throughput and latency of the daemon on this machine, verified
 	$(BUILD)/vhost-crypto bench --daemon $(BUILD)/vhost-user-crypto --size 64,1024,16KiB \
 	  --op aes-128-cbc-encrypt --op aes-128-cbc-decrypt --op aes-128-gcm-encrypt --op hmac-sha256
+
+bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
+	Tests/Benchmarks/rsa-signatures.sh
 
 clean: ## remove what was built
 	rm -rf .build

@@ -154,7 +154,9 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
-      swiftSettings: ours),
+      swiftSettings: ours,
+      // Binding functions when they are first called saves all vector registers on the stack, pieces of keys among them.
+      linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
     .executableTarget(
       name: "VhostCryptoTool",
       dependencies: [
@@ -170,6 +172,9 @@ let package = Package(
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
     tests(of: "CryptoTypes", []),
+    tests(
+      of: "QueueWorkers",
+      ["CLinuxShims", "Counters", "CryptoTypes", "EngineContract", "IOUring", "LinuxSystem"]),
     tests(of: "EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
     tests(
       of: "EngineOpenSSL",
@@ -210,6 +215,7 @@ let package = Package(
     .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),
     integration("VectorTests"),
+    integration("AsymmetricTests"),
     integration("HostileGuestTests"),
     integration("DaemonTests"),
     integration("KernelEngineTests"),

@@ -21,6 +21,13 @@ extension Configuration {
       "workers:",
       "  cpus: [\(workers.cpus.map(String.init).joined(separator: ", "))]",
       "  poll: { mode: \(workers.pollMode.rawValue), spin-us: \(workers.spinMicroseconds) }",
+      "  helpers: \(workers.helperCount)",
+    ]
+    if let cpus = workers.helperCPUs {
+      lines.append("  helper-cpus: [\(cpus.map(String.init).joined(separator: ", "))]")
+    }
+    lines += [
+      "  helper-min-size: \(workers.helperMinimumByteCount.map(ByteSize.text) ?? "off")",
       "engines:", "  openssl:",
       "    providers: \(Self.render(providers: engines.opensslProviders))",
     ]

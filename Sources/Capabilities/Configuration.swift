@@ -106,12 +106,28 @@ public struct WorkerConfiguration: Equatable, Sendable {
   public var pollMode = PollChoice.adaptive
   /// How long an adaptive worker spins after the last work, in microseconds, 0…1000000.
   public var spinMicroseconds = 50
+  /// Threads that run the long operations of one data queue, 0…64; 0: its worker does.
+  public var helperCount = 2
+  /// The CPUs to pin helpers to, in turn; empty: not pinned; nil: those of the workers.
+  public var helperCPUs: [Int]?
+  /// From how many bytes a symmetric operation is a long one, 1 KiB…64 MiB; nil: none is.
+  public var helperMinimumByteCount: UInt64? = 256 << 10
 
   public init() {}
 
   /// The CPU for the worker number `index`, counted over all devices; nil: not pinned.
   public func cpu(ofWorker index: Int) -> Int? {
     cpus.isEmpty ? nil : cpus[abs(index % cpus.count)]
+  }
+
+  /// The CPU for a helper of the worker number `worker`; nil: not pinned.
+  public func cpu(ofHelper helper: Int, worker: Int) -> Int? {
+    if let helperCPUs {
+      return helperCPUs.isEmpty
+        ? nil : helperCPUs[abs((worker &* helperCount &+ helper) % helperCPUs.count)]
+    }
+    // Those of other workers first: a guest that uses one queue leaves them idle.
+    return cpu(ofWorker: worker &+ 1 &+ helper)
   }
 }
 

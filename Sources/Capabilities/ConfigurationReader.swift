@@ -159,6 +159,16 @@ struct ConfigurationReader {
   private mutating func readWorkers(_ section: Field) throws(ConfigurationError) {
     let values = try section.values(keys: Schema.workers)
     if let field = values["cpus"] { configuration.workers.cpus = try CPUList.read(field) }
+    if let field = values["helpers"] {
+      configuration.workers.helperCount = try field.integer(in: 0...64)
+    }
+    if let field = values["helper-cpus"] {
+      configuration.workers.helperCPUs = try CPUList.read(field)
+    }
+    if let field = values["helper-min-size"] {
+      configuration.workers.helperMinimumByteCount =
+        field.isOff ? nil : try field.byteCount(in: (1 << 10)...(64 << 20), alternative: "off")
+    }
     guard let poll = values["poll"] else { return }
     let pollValues = try poll.values(
       keys: Schema.poll, remedy: "write { mode: adaptive, spin-us: 50 }")
@@ -226,8 +236,7 @@ struct ConfigurationReader {
 
   private mutating func readStats(_ section: Field) throws(ConfigurationError) {
     guard let field = try section.values(keys: Schema.stats)["socket"] else { return }
-    let isOff = field.word.map(PolicyReader.offWords.contains) ?? false
-    configuration.stats.socketPath = isOff ? nil : try field.socketPath()
+    configuration.stats.socketPath = field.isOff ? nil : try field.socketPath()
   }
 
   private mutating func readLog(_ section: Field) throws(ConfigurationError) {

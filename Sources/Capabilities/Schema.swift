@@ -11,7 +11,7 @@ enum Schema {
   ]
   static let limits = ["operations-per-second", "bytes-per-second", "burst-ms"]
   static let deviceEntry = ["name", "socket", "device"]
-  static let workers = ["cpus", "poll"]
+  static let workers = ["cpus", "poll", "helpers", "helper-cpus", "helper-min-size"]
   static let poll = ["mode", "spin-us"]
   static let openssl = ["providers", "property-query"]
   static let kernel = ["in-flight"]

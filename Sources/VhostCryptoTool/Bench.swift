@@ -20,10 +20,11 @@ struct Bench: ParsableCommand {
   var daemon: String?
 
   @Option(
-    name: .customLong("op"), help: "What to measure, such as aes-128-cbc-encrypt; repeatable.")
+    name: .customLong("op"),
+    help: "What to measure, such as aes-128-cbc-encrypt or rsa-2048-sign; repeatable.")
   var operations: [String] = []
 
-  @Option(help: "Payload sizes, such as 64,1024,16KiB.")
+  @Option(help: "Payload sizes, such as 64,1024,16KiB; public keys have their own.")
   var size: String = "1024"
 
   @Option(help: "Requests in flight per queue.")
@@ -91,7 +92,7 @@ struct Bench: ParsableCommand {
       socketPath: path, settings: settings, patienceMilliseconds: child == nil ? 0 : 10000)
     var rows: [BenchRow] = []
     for operation in operations {
-      for size in sizes {
+      for size in operation.fixedByteCount.map({ [$0] }) ?? sizes {
         let row = try run.measure(operation, byteCount: size)
         if !json { print(rows.isEmpty ? BenchReport.header + "\n" : "", terminator: "") }
         if !json { print(BenchReport.line(row)) }
@@ -167,7 +168,7 @@ struct Bench: ParsableCommand {
       return count
     }
     guard !sizes.isEmpty else { throw BenchFailure.usage("--size names no size") }
-    for operation in operations {
+    for operation in operations where operation.fixedByteCount == nil {
       for size in sizes {
         if let objection = operation.objection(toByteCount: size) {
           throw BenchFailure.usage(objection)

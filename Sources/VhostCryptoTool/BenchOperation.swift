@@ -5,11 +5,13 @@ import VhostUserFrontend
 ///
 /// Names are made of the algorithms' own: ciphers as `aes-<bits>-<mode>-<direction>` or
 /// `<name>-<direction>`, AEADs alike, hashes and MACs by name (AES ones may end in `-<bits>`),
-/// chains as `<cipher>-<hash or mac>-<direction>`.
+/// chains as `<cipher>-<hash or mac>-<direction>`, public keys as `rsa-<bits>-<operation>` and `ecdsa-p<bits>-<operation>`.
 struct BenchOperation {
   var name: String
   var session: SessionSpec
   private var ivByteCount: Int
+  /// For public keys, which have names, sizes and answers of their own.
+  private var key: BenchKey?
 
   private static let keyBytes: [UInt8] = (0..<64).map { UInt8(truncatingIfNeeded: $0 &* 73 &+ 41) }
 
@@ -17,6 +19,11 @@ struct BenchOperation {
   init?(name: String) {
     self.name = name
     ivByteCount = 0
+    if let key = BenchKey(name: name) {
+      self.key = key
+      session = key.session
+      return
+    }
     var words = name.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
     let direction: CryptoDirection?
     switch words.last {
@@ -110,6 +117,9 @@ struct BenchOperation {
     return .authenticated(mac, key: Array(keyBytes.prefix(keyByteCount)))
   }
 
+  /// The one size of its requests; nil: any.
+  var fixedByteCount: Int? { key?.byteCount }
+
   /// A size that the algorithm cannot do, in words; nil for a good one.
   func objection(toByteCount count: Int) -> String? {
     let granule: Int
@@ -131,6 +141,7 @@ struct BenchOperation {
   func request(
     byteCount: Int, sessionID: UInt64?, random: inout SeededRandom
   ) -> OperationSpec? {
+    if let key { return key.request(sessionID: sessionID, random: &random) }
     let iv = random.bytes(ivByteCount)
     var source = random.bytes(byteCount)
     var aad: [UInt8] = []
@@ -147,6 +158,12 @@ struct BenchOperation {
     case .cipher, .hash, .chain, .akcipher: break
     }
     return OperationSpec(session, sessionID: sessionID, iv: iv, source: source, aad: aad)
+  }
+
+  /// What the device has to answer to a request; nil where nothing here can compute it.
+  func expectation(of request: OperationSpec) -> BenchExpectation? {
+    if let key { return key.expectation(of: request) }
+    return ReferenceCrypto.answer(to: request).map { .bytes($0.output + $0.result) }
   }
 
   /// The session that undoes this one; nil for hash and MAC.
@@ -168,7 +185,7 @@ struct BenchOperation {
   /// A few names for a message about a wrong one.
   static let examples =
     "aes-128-cbc-encrypt, aes-256-gcm-decrypt, 3des-cbc-encrypt, sha256, hmac-sha1, "
-    + "aes-128-cbc-hmac-sha1-encrypt"
+    + "aes-128-cbc-hmac-sha1-encrypt, rsa-2048-sign, ecdsa-p256-verify"
 }
 
 extension CryptoDirection {

@@ -27,7 +27,7 @@ struct BenchRun {
       }
       let worker = try BenchWorker(
         queue: queue, operations: operations, format: client.format, settings: settings,
-        name: operation.name)
+        measuring: operation)
       workers.append(Seat(worker))
     }
     var tally = try runTogether(workers)

@@ -37,7 +37,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     var placed: PlacedRequest
     var head: UInt16
     var status: UnsafeMutableRawPointer
-    var expected: [UInt8]
+    var expected: BenchExpectation?
     var postedAt: UInt64 = 0
     var isPosted = false
     /// Compare the result when it comes back: its buffers were filled with a pattern before it went
@@ -51,7 +51,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
 
   private let queue: DriverQueue
   private let settings: BenchSettings
-  private let name: String
+  private let operation: BenchOperation
   private var slots: [Slot] = []
   private var slotOfHead: [Int]
   private var idle: [Int] = []
@@ -62,11 +62,11 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
   /// Places and formats `settings.depth` requests.
   init(
     queue: DriverQueue, operations: [OperationSpec], format: RequestFormat,
-    settings: BenchSettings, name: String
+    settings: BenchSettings, measuring measured: BenchOperation
   ) throws {
     self.queue = queue
     self.settings = settings
-    self.name = name
+    operation = measured
     slotOfHead = Array(repeating: -1, count: Int(queue.size))
     var plan = RequestPlan()
     plan.isIndirect = settings.isIndirect
@@ -75,17 +75,18 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
       let placed = try PlacedRequest(request, plan: plan, in: queue.memory)
       let head = try queue.reserve(placed.buffers, indirect: settings.isIndirect)
       guard let statusAddress = placed.statusAddress else { continue }
-      let answer = settings.verifies ? ReferenceCrypto.answer(to: operation) : nil
-      if settings.verifies && answer == nil {
+      let expected = settings.verifies ? measured.expectation(of: operation) : nil
+      if settings.verifies && expected == nil {
         throw BenchFailure.usage(
-          "\(name) cannot be computed independently here: give --no-verify to measure it unchecked")
+          "\(measured.name) cannot be computed independently here: give --no-verify to measure it unchecked"
+        )
       }
       // SAFETY: one byte in guest memory, which `queue.memory` keeps mapped as long as this worker
       // lives.
       let slot = unsafe Slot(
         placed: placed, head: head,
         status: try queue.memory.pointer(at: statusAddress, byteCount: 1),
-        expected: answer.map { $0.output + $0.result } ?? [])
+        expected: expected)
       slotOfHead[Int(head)] = slots.count
       idle.append(slots.count)
       slots.append(slot)
@@ -176,7 +177,8 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     let index = used.head < UInt32(slotOfHead.count) ? slotOfHead[Int(used.head)] : -1
     guard index >= 0, slots[index].isPosted else {
       throw BenchFailure(
-        message: "\(name): the device finished chain \(used.head), which is not in flight",
+        message:
+          "\(operation.name): the device finished chain \(used.head), which is not in flight",
         status: BenchFailure.wrong)
     }
     slots[index].isPosted = false
@@ -185,7 +187,8 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     let status = unsafe slots[index].status.load(as: UInt8.self)
     guard status == 0 else {
       throw BenchFailure(
-        message: "\(name): the device answered status \(status)", status: BenchFailure.wrong)
+        message: "\(operation.name): the device answered status \(status)",
+        status: BenchFailure.wrong)
     }
     if slots[index].isWatched { try compare(index, used) }
     sampleCountdown -= 1
@@ -213,7 +216,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     let content = try PlacedRequest.content(
       of: slot.placed.destination + slot.placed.result, in: queue.memory)
     tally.comparedCount += 1
-    if content == slot.expected && Int(used.byteCount) == slot.placed.writableByteCount {
+    if slot.expected?.isMet(by: content, usedByteCount: Int(used.byteCount)) ?? false {
       tally.matchedCount += 1
     }
   }
@@ -233,7 +236,8 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     now = monotonicNanoseconds()
     if now &- lastProgress > Self.silenceNanoseconds && queue.inFlightCount > 0 {
       throw BenchFailure(
-        message: "\(name): no answer for 5 s with \(queue.inFlightCount) requests in flight",
+        message:
+          "\(operation.name): no answer for 5 s with \(queue.inFlightCount) requests in flight",
         status: BenchFailure.wrong)
     }
   }

@@ -180,6 +180,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     settings.pollMode = PollMode(workerConfiguration.pollMode)
     settings.spinMicroseconds = workerConfiguration.spinMicroseconds
     settings.cpu = workerConfiguration.cpu(ofWorker: firstWorker + index)
+    settings.helpers = HelperSettings(workerConfiguration, worker: firstWorker + index)
     // From here on the worker may look sessions up, so it must be in the log before it runs.
     let reader = core.sessions.retirements.join(worker: index)
     let setup = DataWorkerSetup(
@@ -192,6 +193,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       if let failure = worker.pinningFailure {
         peerLog.log(
           .warning, "worker is not pinned", ["queue": "\(index)", "reason": "\(failure)"])
+      }
+      for failure in setup.helperPinningFailures {
+        peerLog.log(
+          .warning, "helper is not pinned", ["queue": "\(index)", "reason": "\(failure)"])
       }
       workers[index] = worker
     } catch {

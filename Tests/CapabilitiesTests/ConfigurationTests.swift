@@ -20,6 +20,9 @@ import VirtioSpec
     #expect(configuration.device.statelessServices == Set(StatelessService.allCases))
     #expect(configuration.workers.pollMode == .adaptive)
     #expect(configuration.workers.spinMicroseconds == 50)
+    #expect(configuration.workers.helperCount == 2)
+    #expect(configuration.workers.helperCPUs == nil)
+    #expect(configuration.workers.helperMinimumByteCount == 256 << 10)
     #expect(configuration.engines.opensslProviders == nil)
     #expect(configuration.algorithms.policy(for: .cipher(.aesCBC)) == .auto)
     #expect(configuration.warnings.isEmpty)
@@ -39,6 +42,9 @@ import VirtioSpec
     #expect(configuration.workers.cpus == [2, 4, 5, 6])
     #expect(configuration.workers.pollMode == .always)
     #expect(configuration.workers.spinMicroseconds == 0)
+    #expect(configuration.workers.helperCount == 64)
+    #expect(configuration.workers.helperCPUs == [7, 8])
+    #expect(configuration.workers.helperMinimumByteCount == nil)
     #expect(configuration.engines.opensslProviders == ["fips", "default"])
     #expect(configuration.engines.opensslPropertyQuery == "?provider=qatprovider")
     #expect(configuration.engines.kernelInFlightCount == 4096)
@@ -51,6 +57,21 @@ import VirtioSpec
     #expect(configuration.devices[1].settings.queueSize == 256)
     #expect(configuration.devices[1].settings.limits.burstMilliseconds == 7)
     #expect(configuration.devices[1].settings.limits.operationsPerSecond == 1000)
+  }
+
+  @Test func helpersRunWhereTheWorkersDoUnlessTheyHaveTheirOwn() throws {
+    func cpus(_ workers: String) throws -> [Int?] {
+      let workers = try parse("version: 1\nworkers: { helpers: 2, \(workers) }\n").workers
+      return (0..<3).flatMap { worker in
+        (0..<2).map { workers.cpu(ofHelper: $0, worker: worker) }
+      }
+    }
+    #expect(try cpus("cpus: []") == [nil, nil, nil, nil, nil, nil])
+    // Other workers' first, which a guest with one queue leaves idle.
+    #expect(try cpus("cpus: [2, 3, 4]") == [3, 4, 4, 2, 2, 3])
+    #expect(try cpus("cpus: [2, 3], helper-cpus: [8-10]") == [8, 9, 10, 8, 9, 10])
+    #expect(try cpus("cpus: [2, 3], helper-cpus: []") == [nil, nil, nil, nil, nil, nil])
+    #expect(try cpus("helper-cpus: 5") == [5, 5, 5, 5, 5, 5])
   }
 
   @Test func providersAreAutoOrNamed() throws {
@@ -159,7 +180,7 @@ private let fullFile = """
     max-request: 64KiB
     max-sessions: 10
     limits: { operations-per-second: 1000, bytes-per-second: 18446744073709551615, burst-ms: 5 }
-  workers: { cpus: [2, 4-6], poll: { mode: always, spin-us: 0 } }
+  workers: { cpus: [2, 4-6], poll: { mode: always, spin-us: 0 }, helpers: 64, helper-cpus: [7-8], helper-min-size: off }
   engines:
     openssl: { providers: [fips, default], property-query: "?provider=qatprovider" }
     kernel: { in-flight: 4096 }

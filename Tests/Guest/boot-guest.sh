@@ -4,11 +4,15 @@
 # usage: boot-guest.sh --socket PATH [options]
 #   --backend vhost-user|builtin  who does the cryptography: a daemon listening on --socket, or
 #                                 QEMU itself (to try the guest without a daemon); vhost-user
-#   --queues N      data queues (1)
+#   --front-end cryptodev|generic  what QEMU is to the daemon: its cryptodev-vhost-user, which
+#                   keeps the control queue, or a generic vhost-user device, which leaves config
+#                   space and all queues to the daemon (QEMU from generic-qemu.sh); cryptodev
+#   --queues N      data queues (1); a generic device needs as many as the daemon has
 #   --mode MODE     selftest, bench, hold or driver, see `init` (selftest)
 #   --option X=Y    any other `vhc.` option of the guest, such as max=262144; repeatable
 #   --hook COMMAND  the guest waits before and after its traffic (and in hold mode before each
 #                   round), and COMMAND is called with the name of the place as its argument
+#   --files FOLDER  put into the guest's root folder, under its own name
 #   --timeout S     longest run in seconds (120)
 #   --log FILE      the serial port's output
 #   --assets DIR    made by guest-assets.sh (.build/guest)
@@ -16,7 +20,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-backend=vhost-user socket='' queues=1 mode=selftest hook='' limit=120 log=/dev/null
+backend=vhost-user front_end=cryptodev socket='' queues=1 mode=selftest hook='' files='' limit=120 log=/dev/null
 assets=$here/../../.build/guest
 guest_options=()
 
@@ -29,11 +33,13 @@ while [[ $# -gt 0 ]]; do
   [[ $# -ge 2 ]] || fail "$1 needs a value"
   case $1 in
     --backend) backend=$2 ;;
+    --front-end) front_end=$2 ;;
     --socket) socket=$2 ;;
     --queues) queues=$2 ;;
     --mode) mode=$2 ;;
     --option) guest_options+=("vhc.$2") ;;
     --hook) hook=$2 guest_options+=(vhc.hold=1) ;;
+    --files) files=$2 ;;
     --timeout) limit=$2 ;;
     --log) log=$2 ;;
     --assets) assets=$2 ;;
@@ -54,26 +60,45 @@ case ${ACCEL:-tcg} in
   kvm) cpu=(-accel kvm -cpu host -smp 2) ;;
   *) fail "ACCEL is tcg or kvm" ;;
 esac
-case $backend in
-  vhost-user)
-    [[ -S $socket ]] || fail "no socket at '$socket'"
+# vectors=0 means INTx: QEMU 5.2 and 7.2 crash with MSI-X and cryptodev-vhost-user under TCG.
+stock=(-device "virtio-crypto-pci,cryptodev=crypto0,vectors=0")
+case $backend/$front_end in
+  vhost-user/cryptodev)
     crypto=(-chardev "socket,id=chr0,path=$socket"
-      -object "cryptodev-vhost-user,id=crypto0,chardev=chr0,queues=$queues") ;;
-  builtin)
-    crypto=(-object "cryptodev-backend-builtin,id=crypto0,queues=$queues")
+      -object "cryptodev-vhost-user,id=crypto0,chardev=chr0,queues=$queues" "${stock[@]}") ;;
+  vhost-user/generic)
+    # The control queue is one more, and the last. 20 is virtio-crypto, 56 bytes its config space.
+    crypto=(-chardev "socket,id=chr0,path=$socket" -device
+      "vhost-user-test-device-pci,chardev=chr0,virtio-id=20,num_vqs=$((queues + 1)),vq_size=1024,config_size=56") ;;
+  builtin/cryptodev)
+    crypto=(-object "cryptodev-backend-builtin,id=crypto0,queues=$queues" "${stock[@]}")
     # Debian's QEMU has no RSA with raw padding, and the kernel's test of it fails.
     guest_options+=(vhc.allow=virtio-crypto-rsa) ;;
-  *) fail "--backend is vhost-user or builtin" ;;
+  builtin/generic) fail "QEMU's own back-end has no generic front-end" ;;
+  *) fail "--backend is vhost-user or builtin, --front-end is cryptodev or generic" ;;
 esac
+if [[ $backend == vhost-user && ! -S $socket ]]; then fail "no socket at '$socket'"; fi
 
-# vectors=0 means INTx: QEMU 5.2 and 7.2 crash with MSI-X and cryptodev-vhost-user under TCG.
+qemu_pid='' initramfs=''
+clean_up() {
+  if [[ -n $qemu_pid ]]; then kill "$qemu_pid" 2>/dev/null || true; fi
+  if [[ -n $initramfs ]]; then rm -f "$initramfs"; fi
+}
+trap clean_up EXIT
+if [[ -n $files ]]; then
+  # The kernel unpacks one archive after the other.
+  initramfs=$(mktemp)
+  (cd "$(dirname "$files")" && find "$(basename "$files")" | cpio --quiet -o -H newc -R 0:0) \
+    | gzip -1 | cat "$assets/initramfs.cpio.gz" - >"$initramfs"
+fi
+
 # shellcheck disable=SC2206 # QEMU_ARGS is several words
 command=(timeout --kill-after=5 "$limit" "$qemu" -nodefaults -no-reboot -display none -machine pc
   "${cpu[@]}" -m 256M
   -object "memory-backend-memfd,id=mem,size=256M,share=on" -numa "node,memdev=mem"
-  -kernel "$assets/vmlinux" -initrd "$assets/initramfs.cpio.gz"
+  -kernel "$assets/vmlinux" -initrd "${initramfs:-$assets/initramfs.cpio.gz}"
   -append "console=ttyS0 quiet panic=-1 vhc.mode=$mode ${guest_options[*]}"
-  "${crypto[@]}" -device "virtio-crypto-pci,cryptodev=crypto0,vectors=0"
+  "${crypto[@]}"
   -device "isa-debug-exit,iobase=0xf4,iosize=0x01" -serial stdio ${QEMU_ARGS:-})
 
 start=$(date +%s.%N)
@@ -83,7 +108,6 @@ coproc guest { exec "${command[@]}" 2>&1; }
 exec {from_guest}<&"${guest[0]}" {to_guest}>&"${guest[1]}"
 # shellcheck disable=SC2154 # set by coproc
 qemu_pid=$guest_PID
-trap 'kill "$qemu_pid" 2>/dev/null || true' EXIT
 # QEMU may end while the host answers it.
 trap '' PIPE
 
@@ -100,7 +124,7 @@ done
 
 status=0
 wait "$qemu_pid" || status=$?
-trap - EXIT
+qemu_pid=''
 # isa-debug-exit makes QEMU's status of what `init` wrote: 2n + 1.
 case $status in
   33) verdict=passed code=0 ;;

@@ -2,7 +2,8 @@
 # Makes what the test guests boot from, in a cache folder (default: .build/guest):
 #
 #   vmlinux              Debian's own kernel, unpacked so that QEMU can start it through PVH
-#   initramfs.cpio.gz    busybox, the virtio-crypto and AF_ALG modules, `init`, `guest-crypto`
+#   initramfs.cpio.gz    busybox, the virtio-crypto and AF_ALG modules, `init`, `guest-crypto` and
+#                        `guest-keys`
 #   kernel-guest.cpio    busybox, all of the kernel's cryptography that the daemon can use, and
 #                        `kernel-guest-init`; run-in-kernel-guest.sh adds programs to it
 #
@@ -17,7 +18,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${1:-$here/../../.build/guest}
 
 # What a guest loads; the modules that these need are found by themselves.
-modules=(virtio_pci virtio_crypto algif_skcipher algif_hash)
+modules=(virtio_pci virtio_crypto algif_skcipher algif_hash pkcs8_key_parser)
 # AF_ALG loads an algorithm when it is first named, but only where there is a modprobe, which the
 # guest has not. AES itself, CBC, HMAC, MD5, SHA-1 and SHA-256 are built in; cbcmac is in ccm.
 kernel_guest_modules=(
@@ -135,8 +136,8 @@ flock -w 300 9 || fail "another guest-assets.sh holds $cache/lock"
 [[ -s kernel.deb && -z ${KERNEL_DEB:-} ]] || fetch_kernel
 
 # Everything that the files are made of; the same sum means the same files.
-inputs=$(sha256sum "$here"/{guest-assets.sh,init,init-common,kernel-guest-init,guest-crypto.c} \
-  kernel.deb "$(command -v busybox)" "$compiler")
+inputs=$(sha256sum "$here"/{guest-assets.sh,init,init-common,kernel-guest-init} \
+  "$here"/{guest-program.h,guest-crypto.c,guest-keys.c} kernel.deb "$(command -v busybox)" "$compiler")
 if [[ -s vmlinux && -s initramfs.cpio.gz && -s kernel-guest.cpio \
   && -f inputs && $inputs == "$(<inputs)" ]]; then
   echo "guest-assets: up to date"
@@ -160,8 +161,10 @@ while read -r file; do
   module_files[${name//-/_}]=$file
 done < <(find kernel/ -name '*.ko' -o -name '*.ko.xz')
 make_root root init "${modules[@]}"
-"$compiler" -std=gnu11 -static -O2 -Wall -Wextra -Werror -o root/bin/guest-crypto \
-  "$here/guest-crypto.c" || fail "guest-crypto.c does not build (apt-get install libc6-dev?)"
+for program in guest-crypto guest-keys; do
+  "$compiler" -std=gnu11 -static -O2 -Wall -Wextra -Werror -o "root/bin/$program" \
+    "$here/$program.c" || fail "$program.c does not build (apt-get install libc6-dev?)"
+done
 make_root kernel-root kernel-guest-init "${kernel_guest_modules[@]}"
 
 archive root | gzip -n >initramfs.cpio.gz.new

@@ -26,13 +26,10 @@
  *   guest: PASS 75 requests, 1745184 bytes
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_alg.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,7 +37,8 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "guest-program.h"
 
 #define DEVICE_DRIVER "virtio_crypto_aes_cbc"
 #define SOFTWARE_DRIVER "cbc(aes-generic)"
@@ -72,21 +70,6 @@ static struct {
 /* Requests to the device's driver alone: [0] decrypt, [1] encrypt. */
 static struct counter device_total[2];
 
-static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-
-static void fail(const char *format, ...) {
-  int error = errno;
-  va_list arguments;
-  va_start(arguments, format);
-  printf("guest: FAIL ");
-  vprintf(format, arguments);
-  if (error) printf(" (errno %d: %s)", error, strerror(error));
-  printf("\n");
-  va_end(arguments);
-  fflush(stdout);
-  _exit(1);
-}
-
 /* xorshift64*: the same data for the same seed, on every machine. */
 static uint64_t random_state;
 
@@ -99,13 +82,6 @@ static uint64_t next_random(void) {
 
 static void fill_random(uint8_t *bytes, size_t count) {
   for (size_t i = 0; i < count; i++) bytes[i] = (uint8_t)(next_random() >> 56);
-}
-
-/* Ready for a line from the host; the host takes its snapshots between the two. */
-static void hold(const char *name) {
-  char line[64];
-  printf("guest: hold %s\n", name);
-  if (!fgets(line, sizeof line, stdin)) fail("no go-ahead from the host");
 }
 
 /* ---- AF_ALG --------------------------------------------------------------------------------- */
@@ -248,11 +224,6 @@ static void sha256(const uint8_t *bytes, size_t count, uint8_t digest[32]) {
     fail("sha256-generic");
   close(fd);
   close(bound);
-}
-
-static void print_hex(const char *name, const uint8_t *bytes, size_t count) {
-  printf(" %s=", name);
-  for (size_t i = 0; i < count; i++) printf("%02x", bytes[i]);
 }
 
 /* ---- Traffic -------------------------------------------------------------------------------- */

@@ -4,9 +4,12 @@
 # daemon's counters have grown by exactly that traffic. The last line is PASS or FAIL, and the
 # exit status goes with it.
 #
-# usage: run.sh [options of boot-guest.sh, such as --queues 2 or --option max=262144]
-# environment: DAEMON, TOOL (.build/release/...), ASSETS (.build/guest), ACCEL, KEEP=1 (leave the
-# logs), DAEMON_ARGS (more arguments)
+# usage: run.sh [--rsa] [options of boot-guest.sh, such as --queues 2 or --option max=262144]
+#   --rsa   RSA too: the kernel tests both of the driver's algorithms, keys in the guest's keyrings
+#           encrypt, decrypt, sign and verify as openssl does, 600 of them at once. It takes a
+#           front-end that leaves the control queue to the daemon: run-generic.sh
+# environment: DAEMON, TOOL (.build/release/...), ASSETS (.build/guest), ACCEL, QEMU, KEEP=1 (leave
+# the logs), DAEMON_ARGS (more arguments)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,7 +17,11 @@ build=$here/../../.build
 DAEMON=${DAEMON:-$build/release/vhost-user-crypto}
 export TOOL=${TOOL:-$build/release/vhost-crypto}
 assets=${ASSETS:-$build/guest}
-failures=0 daemon_pid='' boot_pid=''
+failures=0 daemon_pid='' boot_pid='' rsa='' boot_options=()
+
+for option in "$@"; do
+  if [[ $option == --rsa ]]; then rsa=yes; else boot_options+=("$option"); fi
+done
 
 fail() {
   echo "run: $*" >&2
@@ -32,13 +39,17 @@ check() { # check "what is true if COMMAND succeeds" COMMAND...
   fi
 }
 
-for tool in qemu-system-x86_64:qemu-system-x86 openssl:openssl jq:jq; do
+for tool in "${QEMU:-qemu-system-x86_64}:qemu-system-x86" openssl:openssl jq:jq; do
   command -v "${tool%:*}" >/dev/null || fail "${tool%:*} is missing: apt-get install ${tool#*:}"
 done
 for program in "$DAEMON" "$TOOL"; do
   [[ -x $program ]] || fail "$program is missing: make build"
 done
 "$here/guest-assets.sh" "$assets"
+if [[ -n $rsa ]]; then
+  "$here/rsa-material.sh" "$assets/rsa"
+  boot_options+=(--files "$assets/rsa" --option rsa=1)
+fi
 
 dir=$(mktemp -d)
 export dir
@@ -73,19 +84,20 @@ snapshot() {
 }
 export -f snapshot
 
-# counters NAME OPERATION: "requests bytes errors" of AES-CBC, over all devices and engines.
+# counters ALGORITHM OPERATION SNAPSHOT: "requests bytes errors", over all devices and engines.
 counters() {
-  jq -r --arg operation "$2" '
-    [.devices[].algorithms[] | select(.algorithm == "aes-cbc" and .operation == $operation)]
+  jq -r --arg algorithm "$1" --arg operation "$2" '
+    [.devices[].algorithms[] | select(.algorithm == $algorithm and .operation == $operation)]
     | "\(map(.requests) | add // 0) \(map(.bytes) | add // 0) \(map(.errors) | add // 0)"
-  ' "$dir/$1.json"
+  ' "$dir/$3.json"
 }
 
-# grown OPERATION: what the counters grew by between the two snapshots, in the guest's words.
+# grown ALGORITHM OPERATION SNAPSHOT SNAPSHOT: what the counters grew by between the two, in the
+# guest's words.
 grown() {
   local requests bytes errors requests0 bytes0 errors0
-  read -r requests0 bytes0 errors0 <<<"$(counters before "$1")"
-  read -r requests bytes errors <<<"$(counters after "$1")"
+  read -r requests0 bytes0 errors0 <<<"$(counters "$1" "$2" "$3")"
+  read -r requests bytes errors <<<"$(counters "$1" "$2" "$4")"
   echo "requests=$((requests - requests0)) bytes=$((bytes - bytes0))" \
     "errors=$((errors - errors0))"
 }
@@ -100,6 +112,49 @@ reference() {
     | openssl dgst -sha256 -r | cut -d' ' -f1
 }
 
+# check_rsa: guest-keys ended well, and what it said of its work is true outside the guest.
+check_rsa() {
+  local algorithm driver operation sent counted sessions encrypted=0 decrypted=0 key half bytes
+  while read -r algorithm driver; do
+    check "the kernel's self-test of $driver passed" \
+      said "algorithm $driver ($algorithm) selftest=passed"
+    check "the kernel chooses $driver for $algorithm" said "$algorithm goes to $driver$"
+  done <<<$'rsa virtio-crypto-rsa\npkcs1pad(rsa) virtio-pkcs1-rsa'
+  for key in "$assets"/rsa/single/*.p8; do
+    key=$(basename "$key" .p8)
+    check "$key encrypts, decrypts, signs and verifies as openssl does" said "key $key ok"
+  done
+
+  while read -r key half bytes; do
+    encrypted=$((encrypted + 1))
+    key=$assets/rsa/single/${key#*=}
+    if basenc --base16 -d <<<"$(tr a-f A-F <<<"${bytes#*=}")" \
+      | openssl pkeyutl -decrypt -keyform DER -inkey "$key.p8" | cmp -s - "$key.message"; then
+      decrypted=$((decrypted + 1))
+    else
+      check "openssl decrypts what $key encrypted ($half)" false
+    fi
+  done < <(sed -n 's/^guest: encrypted //p' "$dir/guest.log")
+  check "openssl decrypts what the guest encrypted, $decrypted of $encrypted" \
+    test "$decrypted" = "$encrypted" -a "$decrypted" -gt 0
+  check "600 keys at once work" said "keys 600 decrypted with at once"
+
+  if [[ ! -s $dir/rsa-before.json || ! -s $dir/rsa-after.json ]]; then
+    check "the daemon gave its counters before and after RSA" false
+    return
+  fi
+  for operation in encrypt decrypt; do
+    sent=$(sed -n "s/^guest: rsa $operation //p" "$dir/guest.log")
+    counted=$(grown rsa "$operation" rsa-before rsa-after | sed 's/ bytes=[0-9]*//')
+    check "RSA $operation: guest sent $sent, daemon counted $counted" test "$counted" = "$sent"
+  done
+  # A session for each time that the kernel sets a key, which it does for every operation.
+  sessions=$(jq -s -r '[.[].devices[0].sessions] | "\(.[1].created - .[0].created) created,"
+    + " \(.[1].refused) refused, \(.[1].open - .[0].open) left"' \
+    "$dir/rsa-before.json" "$dir/rsa-after.json")
+  check "RSA sessions: $sessions" test "${sessions#*, }" = "0 refused, 0 left"
+}
+
 # shellcheck disable=SC2086 # DAEMON_ARGS is several words
 "$DAEMON" --socket-path="$dir/crypto.sock" --stats-socket="$dir/stats.sock" ${DAEMON_ARGS:-} \
   >"$dir/daemon.log" 2>&1 &
@@ -112,7 +167,7 @@ echo "run: daemon $daemon_pid listens on $dir/crypto.sock"
 
 # In the background, because bash answers a signal at once only while it waits.
 "$here/boot-guest.sh" --socket "$dir/crypto.sock" --assets "$assets" --log "$dir/guest.log" \
-  --hook snapshot "$@" &
+  --hook snapshot "${boot_options[@]}" &
 boot_pid=$!
 booted=0
 wait "$boot_pid" || booted=$?
@@ -137,8 +192,8 @@ check "the guest gave reference ciphertexts for 3 key sizes" test "$references" 
 if [[ -s $dir/before.json && -s $dir/after.json ]]; then
   for operation in encrypt decrypt; do
     sent=$(sed -n "s/^guest: device $operation //p" "$dir/guest.log")
-    counted=$(grown "$operation")
-    echo "        before: $(counters before "$operation") (requests, bytes, errors of $operation)"
+    counted=$(grown aes-cbc "$operation" before after)
+    echo "        before: $(counters aes-cbc "$operation" before) (requests, bytes, errors of $operation)"
     check "$operation: guest sent $sent, daemon counted $counted" \
       test "$counted" = "$sent errors=0"
   done
@@ -146,6 +201,8 @@ if [[ -s $dir/before.json && -s $dir/after.json ]]; then
 else
   check "the daemon gave its counters before and after the traffic" false
 fi
+
+if [[ -n $rsa ]]; then check_rsa; fi
 
 status=0
 if stopped; then

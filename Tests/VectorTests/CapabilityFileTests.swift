@@ -32,12 +32,12 @@ extension DeviceTests {
       #expect(offered.hashAlgorithms == 0x1FFE)
       #expect(offered.macAlgorithms == 0x22_0200_0600_007E)
       #expect(offered.aeadAlgorithms == 0xE)
-      #expect(offered.cryptoServices == 0b1111)
+      #expect(offered.cryptoServices == 0b11111)
       #expect(left.cipherAlgorithms == offered.cipherAlgorithms & ~(1 << 3))
       #expect(left.hashAlgorithms == offered.hashAlgorithms & ~(1 << 4))
       #expect(left.macAlgorithms == offered.macAlgorithms & ~(1 << 2))
       #expect(left.aeadAlgorithms == 0)
-      #expect(left.cryptoServices == 0b0111)
+      #expect(left.cryptoServices == 0b10111)
     }
 
     @Test(arguments: Transport.allCases)

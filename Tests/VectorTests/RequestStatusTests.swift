@@ -29,7 +29,7 @@ extension DeviceTests {
       let guest = try bench.guest
       for var operation in Self.good {
         operation.sessionID = try guest.open(operation.session)
-        for opcode in [0x002, 0x101, 0x201, 0x302, 0x400, 0x401, 0xFFFF_FFFF] as [UInt32] {
+        for opcode in [0x002, 0x101, 0x201, 0x302, 0x404, 0x500, 0xFFFF_FFFF] as [UInt32] {
           var request = CryptoRequestBuilder.data(operation, format: guest.client.format)
           request.fixed.set32(opcode, at: 0)
           try check(guest, request, .notsupp, "opcode \(opcode)")

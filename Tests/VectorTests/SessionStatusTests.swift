@@ -154,7 +154,7 @@ extension DeviceTests {
     func unknownControlOpcodeIsNotSupported(_ transport: Transport) throws {
       let bench = try TestBench([transport])
       let guest = try bench.guest
-      for opcode in [0x000, 0x004, 0x404, 0x502, 0xFFFF_FF02] as [UInt32] {
+      for opcode in [0x000, 0x004, 0x402, 0x502, 0xFFFF_FF02] as [UInt32] {
         var request = CryptoRequestBuilder.createSession(
           .hash(.sha1, resultByteCount: 20), format: guest.client.format)
         request.fixed.set32(opcode, at: 0)
