@@ -132,8 +132,9 @@ static copenssl_key *private_key(copenssl_work *work, copenssl_result *result) {
     *result = work->header.representation == 0 ? read_exponents(work, key, &units)
         : work->header.representation == 1     ? read_primes(work, key)
                                                : COPENSSL_UNSUPPORTED;
-    // Zeros for the factors make no second representation: n would be zero, too.
     if (*result == COPENSSL_DONE) {
+      // Where factors are no primes, libcrypto notices a wrong result, and computes it again without them.
+      if (work->header.representation == 1) units = copenssl_units(key->n, key->d);
       *result = copenssl_rsa_check_private(key, request->most_units - units);
     }
     if (*result == COPENSSL_DONE) {
@@ -141,6 +142,11 @@ static copenssl_key *private_key(copenssl_work *work, copenssl_result *result) {
       made = copenssl_rsa_make(
           work->library, work->properties, key->n, key->e, key, request->padding, digest, result);
     }
+  }
+  // While they are computed, they are made of the primes.
+  if (key != NULL && made == NULL) {
+    BN_clear(key->n);
+    BN_clear(key->e);
   }
   copenssl_rsa_numbers_free(key);
   return made;
