@@ -71,7 +71,9 @@ static copenssl_result dsa_generate(copenssl_work *work) {
   }
   int bits = (int)bytes * 8;
   // As FIPS 186-4 §4.2 pairs them; the header has q's length.
-  int order_bits = (int)work->header.result_counts[1] * 8;
+  uint32_t order_bytes = work->header.result_counts[1];
+  if (order_bytes != 20 && order_bytes != 28 && order_bytes != 32) return COPENSSL_UNSUPPORTED;
+  int order_bits = (int)order_bytes * 8;
   if (copenssl_prime_units(bits) > work->request->most_units) return COPENSSL_UNSUPPORTED;
   EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(work->library, "DSA", work->properties);
   EVP_PKEY_CTX *keys = NULL;
