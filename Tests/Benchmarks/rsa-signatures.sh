@@ -43,7 +43,7 @@ device() {
 
 # openssl's own loop: signatures per second of one CPU, or of two.
 speed() {
-  "$@" openssl speed -mr -seconds "$seconds" rsa2048 2>/dev/null
+  "$@" openssl speed -mr -elapsed -seconds "$seconds" rsa2048 2>/dev/null
 }
 one_cpu() { speed taskset -c "$last_cpu" | sed -nE 's/^\+F2:[0-9]+:2048:([0-9.e-]+):.*/\1/p'; }
 two_cpus() {
