@@ -12,6 +12,8 @@ struct BenchRow: Codable, Sendable {
     var max: Double
   }
 
+  /// Which kind of line it is.
+  var type = "measurement"
   var operation: String
   var byteCount: Int
   var depth: Int
@@ -90,10 +92,10 @@ enum BenchReport {
     }.joined(separator: " ")
   }
 
-  /// All rows as a JSON array.
-  static func json(_ rows: [BenchRow]) throws -> String {
+  /// Prints a line of JSON, at once even where the output is no terminal.
+  static func printLine(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-    return String(decoding: try encoder.encode(rows), as: UTF8.self)
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    FileHandle.standardOutput.write(try encoder.encode(value) + Data("\n".utf8))
   }
 }

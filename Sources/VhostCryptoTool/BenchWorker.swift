@@ -55,6 +55,8 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
   private var slots: [Slot] = []
   private var slotOfHead: [Int]
   private var idle: [Int] = []
+  // With isInOrder, when `idle` only counts: the slot whose turn it is.
+  private var turn = 0
   private var tally = BenchTally()
   private var idleLooks: UInt64 = 0
   private var sampleCountdown = BenchWorker.sampleInterval
@@ -150,7 +152,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     var left = min(limit, idle.count)
     guard left > 0 else { return }
     let now = monotonicNanoseconds()
-    while left > 0, let index = idle.popLast() {
+    while left > 0, let index = nextToPost() {
       slots[index].postedAt = now
       slots[index].isPosted = true
       queue.post(slots[index].head)
@@ -160,6 +162,15 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
       tally.kickCount += 1
       try queue.kick()
     }
+  }
+
+  /// The idle slot that was used last, whose memory is most likely in a cache; in order, the next one once it is back.
+  private mutating func nextToPost() -> Int? {
+    guard settings.isInOrder else { return idle.popLast() }
+    guard !idle.isEmpty, !slots[turn].isPosted else { return nil }
+    idle.removeLast()
+    defer { turn = turn + 1 < slots.count ? turn + 1 : 0 }
+    return turn
   }
 
   /// Takes everything that is finished; false when there is nothing.
