@@ -8,12 +8,14 @@ BUILD_PACKAGES := liburing-dev libssl-dev libkcapi-dev
 ifeq ($(shell uname -m),x86_64)
 BUILD_PACKAGES += libipsec-mb-dev
 endif
+# For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
+PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench clean
+.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-peers peer-packages clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +69,13 @@ algorithm-table: build guest ## the README's table of algorithms: engines here a
 bench: build ## throughput and latency of the daemon on this machine, verified
 	$(BUILD)/vhost-crypto bench --daemon $(BUILD)/vhost-user-crypto --size 64,1024,16KiB \
 	  --op aes-128-cbc-encrypt --op aes-128-cbc-decrypt --op aes-128-gcm-encrypt --op hmac-sha256
+
+peer-packages: ## install what building DPDK's back-end needs from Debian (needs root)
+	@dpkg -s $(PEER_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PEER_PACKAGES); }
+
+bench-peers: build peer-packages ## ours and DPDK's back-end in turn on the same core, ratios; some minutes on a quiet machine
+	@Tests/Benchmarks/run-peers.sh
 
 clean: ## remove what was built
 	rm -rf .build
