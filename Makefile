@@ -10,12 +10,12 @@ BUILD_PACKAGES += libipsec-mb-dev
 endif
 # For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
 PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
-GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev
+GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-peers peer-packages clean
+.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-guest bench-peers peer-packages clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ peer-packages: ## install what building DPDK's back-end needs from Debian (needs
 
 bench-peers: build peer-packages ## ours and DPDK's back-end in turn on the same core, ratios; some minutes on a quiet machine
 	@Tests/Benchmarks/run-peers.sh
+
+bench-guest: build guest ## a real guest on ours and on QEMU's own back-end in turn, ratios of throughput and latency
+	@Tests/Benchmarks/run-guest.sh
 
 clean: ## remove what was built
 	rm -rf .build
