@@ -15,7 +15,7 @@ SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-guest bench-peers peer-packages clean
+.PHONY: algorithm-table help packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench-peers: build peer-packages ## ours and DPDK's back-end in turn on the same
 
 bench-guest: build guest ## a real guest on ours and on QEMU's own back-end in turn, ratios of throughput and latency
 	@Tests/Benchmarks/run-guest.sh
+
+bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
+	Tests/Benchmarks/rsa-signatures.sh
 
 clean: ## remove what was built
 	rm -rf .build

@@ -118,6 +118,13 @@ __attribute__((noinline)) void clinux_wipe_stack(void) {
   explicit_bzero(used, sizeof used);
 }
 
+int clinux_unpin_current_thread(void) {
+  cpu_set_t set;
+  // Of the process's first thread, which nobody pins.
+  if (sched_getaffinity(getpid(), sizeof set, &set) < 0) return -errno;
+  return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+}
+
 int clinux_pin_current_thread(int cpu) {
   if (cpu < 0 || cpu >= CPU_SETSIZE) return -EINVAL;
   cpu_set_t set;

@@ -66,13 +66,15 @@ static copenssl_result check_public(const BIGNUM *n, const BIGNUM *e) {
   return COPENSSL_DONE;
 }
 
-// Whether exponent = d mod (prime − 1).
+// Whether exponent = d mod (prime − 1), and undoes e.
 static bool fits_exponent(
-    const BIGNUM *d, const BIGNUM *prime, const BIGNUM *exponent, BN_CTX *context) {
+    const BIGNUM *d, const BIGNUM *e, const BIGNUM *prime, const BIGNUM *exponent,
+    BN_CTX *context) {
   BN_CTX_start(context);
   BIGNUM *less = BN_CTX_get(context), *rest = BN_CTX_get(context);
   bool fits = rest != NULL && BN_sub(less, prime, BN_value_one()) && !BN_is_zero(less)
-      && BN_mod(rest, d, less, context) && BN_cmp(rest, exponent) == 0;
+      && BN_mod(rest, d, less, context) && BN_cmp(rest, exponent) == 0
+      && BN_mod_mul(rest, exponent, e, less, context) && BN_is_one(rest);
   if (less != NULL) BN_clear(less);
   if (rest != NULL) BN_clear(rest);
   BN_CTX_end(context);
@@ -104,12 +106,12 @@ static bool fits_factors(const private_numbers *key, BN_CTX *context) {
   BN_CTX_start(context);
   BIGNUM *product = BN_CTX_get(context);
   bool fits = product != NULL && BN_mul(product, key->p, key->q, context)
-      && BN_cmp(product, key->n) <= 0 && fits_exponent(key->d, key->p, key->dp, context)
-      && fits_exponent(key->d, key->q, key->dq, context)
+      && BN_cmp(product, key->n) <= 0 && fits_exponent(key->d, key->e, key->p, key->dp, context)
+      && fits_exponent(key->d, key->e, key->q, key->dq, context)
       && fits_coefficient(key->qinv, key->q, key->p, context);
   for (int i = 0; fits && i < further; i++) {
     const further_prime *next = sk_further_prime_value(key->further, i);
-    fits = !BN_is_zero(next->prime) && fits_exponent(key->d, next->prime, next->exponent, context)
+    fits = !BN_is_zero(next->prime) && fits_exponent(key->d, key->e, next->prime, next->exponent, context)
         && fits_coefficient(next->coefficient, product, next->prime, context)
         && BN_mul(product, product, next->prime, context) && BN_cmp(product, key->n) <= 0;
   }
@@ -119,10 +121,11 @@ static bool fits_factors(const private_numbers *key, BN_CTX *context) {
   return fits;
 }
 
-// What a private operation costs, with the check of its result.
+// What a private operation costs at the most. With factors, libcrypto checks its result with e, and where it is wrong, as
+// with factors that are no primes, it starts again with d.
 static double private_units(const private_numbers *key) {
-  double units = copenssl_units(key->n, key->e);
-  if (!has_factors(key)) return units + copenssl_units(key->n, key->d);
+  double units = copenssl_units(key->n, key->e) + copenssl_units(key->n, key->d);
+  if (!has_factors(key)) return units;
   units += copenssl_units(key->p, key->dp) + copenssl_units(key->q, key->dq);
   for (int i = 0; i < sk_further_prime_num(key->further); i++) {
     const further_prime *next = sk_further_prime_value(key->further, i);

@@ -139,7 +139,14 @@ bool copenssl_install_recycler(void) {
 }
 
 // Before main: whoever in the process uses libcrypto first must not decide.
-__attribute__((constructor)) static void install_at_load(void) { copenssl_install_recycler(); }
+//
+// libcrypto is not to clean up when the process ends either: main returns while other threads still free what they
+// have of libcrypto's, and what it keeps for each thread would be taken away under them (a crash in
+// OPENSSL_thread_stop). Keys are wiped by those who have them.
+__attribute__((constructor)) static void install_at_load(void) {
+  copenssl_install_recycler();
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 uint64_t copenssl_malloc_count(void) { return recycler.mallocs; }
 

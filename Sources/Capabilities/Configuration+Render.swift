@@ -1,4 +1,5 @@
 import CryptoTypes
+import VirtioSpec
 
 extension Configuration {
   /// The effective configuration as a capability file with every key: what `--print-config` prints.
@@ -20,6 +21,13 @@ extension Configuration {
       "workers:",
       "  cpus: [\(workers.cpus.map(String.init).joined(separator: ", "))]",
       "  poll: { mode: \(workers.pollMode.rawValue), spin-us: \(workers.spinMicroseconds) }",
+      "  helpers: \(workers.helperCount)",
+    ]
+    if let cpus = workers.helperCPUs {
+      lines.append("  helper-cpus: [\(cpus.map(String.init).joined(separator: ", "))]")
+    }
+    lines += [
+      "  helper-min-size: \(workers.helperMinimumByteCount.map(ByteSize.text) ?? "off")",
       "engines:", "  openssl:",
       "    providers: \(Self.render(providers: engines.opensslProviders))",
     ]
@@ -43,6 +51,7 @@ extension Configuration {
   private static func render(_ settings: DeviceSettings, indent: String) -> [String] {
     let services = StatelessService.allCases.filter(settings.statelessServices.contains)
     return [
+      "dialect: \(settings.dialect.rawValue)",
       "queues: \(settings.queueCount)",
       "queue-size: \(settings.queueSize)",
       "max-request: \(ByteSize.text(settings.maximumRequestByteCount))",

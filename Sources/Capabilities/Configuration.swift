@@ -4,6 +4,8 @@
 // is computed here from the engines' self-tests (`Advertisement`); making the engines, the devices and the sockets that
 // the file asks for belongs to the daemon.
 
+public import VirtioSpec
+
 /// What an operator wants, complete with defaults: the effective configuration.
 public struct Configuration: Equatable, Sendable {
   /// The devices that the file lists; empty when they come from the command line.
@@ -55,6 +57,8 @@ public enum StatelessService: String, CaseIterable, Sendable {
 
 /// What a guest sees of its device.
 public struct DeviceSettings: Equatable, Sendable {
+  /// Which text of virtio-crypto the device speaks.
+  public var dialect = Dialect.virtio13
   /// Data queues offered (`max_dataqueues`), 1…64.
   public var queueCount = 4
   /// The largest ring that is accepted, in descriptors: a power of two, 16…32768.
@@ -63,7 +67,8 @@ public struct DeviceSettings: Equatable, Sendable {
   public var maximumRequestByteCount: UInt64 = 1 << 20
   /// Sessions that can exist at a time, 1…1048576.
   public var maximumSessionCount = 65536
-  /// The services whose stateless feature is offered.
+  /// The services whose stateless feature is offered; in draft v15, which has no such feature, those that serve requests
+  /// without a session.
   public var statelessServices: Set<StatelessService> = [.cipher, .hash, .mac, .aead, .akcipher]
   /// A public key with which one operation would take longer is refused, in milliseconds, 1…60000.
   public var maximumOperationMilliseconds = 2000
@@ -96,12 +101,28 @@ public struct WorkerConfiguration: Equatable, Sendable {
   public var pollMode = PollChoice.adaptive
   /// How long an adaptive worker spins after the last work, in microseconds, 0…1000000.
   public var spinMicroseconds = 50
+  /// Threads that run the long operations of one data queue, 0…64; 0: its worker does.
+  public var helperCount = 2
+  /// The CPUs to pin helpers to, in turn; empty: not pinned; nil: those of the workers.
+  public var helperCPUs: [Int]?
+  /// From how many bytes a symmetric operation is a long one, 1 KiB…64 MiB; nil: none is.
+  public var helperMinimumByteCount: UInt64? = 256 << 10
 
   public init() {}
 
   /// The CPU for the worker number `index`, counted over all devices; nil: not pinned.
   public func cpu(ofWorker index: Int) -> Int? {
     cpus.isEmpty ? nil : cpus[abs(index % cpus.count)]
+  }
+
+  /// The CPU for a helper of the worker number `worker`; nil: not pinned.
+  public func cpu(ofHelper helper: Int, worker: Int) -> Int? {
+    if let helperCPUs {
+      return helperCPUs.isEmpty
+        ? nil : helperCPUs[abs((worker &* helperCount &+ helper) % helperCPUs.count)]
+    }
+    // Those of other workers first: a guest that uses one queue leaves them idle.
+    return cpu(ofWorker: worker &+ 1 &+ helper)
   }
 }
 

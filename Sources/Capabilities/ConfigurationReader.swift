@@ -1,4 +1,5 @@
 import CryptoTypes
+import VirtioSpec
 internal import Yams
 
 /// Turns the document's tree into checked values, section by section.
@@ -52,6 +53,7 @@ struct ConfigurationReader {
   ) throws(ConfigurationError) -> DeviceSettings {
     var settings = base
     let values = try section.values(keys: Schema.device)
+    if let field = values["dialect"] { settings.dialect = try field.choice(of: Dialect.self) }
     if let field = values["queues"] { settings.queueCount = try field.integer(in: 1...64) }
     if let field = values["queue-size"] {
       let size = try field.integer(in: 16...32768)
@@ -157,6 +159,16 @@ struct ConfigurationReader {
   private mutating func readWorkers(_ section: Field) throws(ConfigurationError) {
     let values = try section.values(keys: Schema.workers)
     if let field = values["cpus"] { configuration.workers.cpus = try CPUList.read(field) }
+    if let field = values["helpers"] {
+      configuration.workers.helperCount = try field.integer(in: 0...64)
+    }
+    if let field = values["helper-cpus"] {
+      configuration.workers.helperCPUs = try CPUList.read(field)
+    }
+    if let field = values["helper-min-size"] {
+      configuration.workers.helperMinimumByteCount =
+        field.isOff ? nil : try field.byteCount(in: (1 << 10)...(64 << 20), alternative: "off")
+    }
     guard let poll = values["poll"] else { return }
     let pollValues = try poll.values(
       keys: Schema.poll, remedy: "write { mode: adaptive, spin-us: 50 }")
@@ -224,8 +236,7 @@ struct ConfigurationReader {
 
   private mutating func readStats(_ section: Field) throws(ConfigurationError) {
     guard let field = try section.values(keys: Schema.stats)["socket"] else { return }
-    let isOff = field.word.map(PolicyReader.offWords.contains) ?? false
-    configuration.stats.socketPath = isOff ? nil : try field.socketPath()
+    configuration.stats.socketPath = field.isOff ? nil : try field.socketPath()
   }
 
   private mutating func readLog(_ section: Field) throws(ConfigurationError) {

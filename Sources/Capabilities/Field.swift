@@ -43,6 +43,9 @@ struct Field {
     if case .scalar(let scalar) = node, !isEmpty { scalar.string } else { nil }
   }
 
+  /// Whether the value is `off`.
+  var isOff: Bool { word.map(PolicyReader.offWords.contains) ?? false }
+
   func wrongValue(_ remedy: String) -> ConfigurationError {
     error("\(path) is \(appearance)", remedy)
   }
@@ -71,9 +74,14 @@ struct Field {
   }
 
   /// A number of bytes: plain, or with `KiB`, `MiB` or `GiB`.
-  func byteCount(in range: ClosedRange<UInt64>) throws(ConfigurationError) -> UInt64 {
+  ///
+  /// `alternative`: what else may be written in its place, for the error.
+  func byteCount(
+    in range: ClosedRange<UInt64>, alternative: String? = nil
+  ) throws(ConfigurationError) -> UInt64 {
     let remedy =
       "write a size from \(ByteSize.text(range.lowerBound)) to \(ByteSize.text(range.upperBound))"
+      + (alternative.map { ", or \($0)" } ?? "")
     guard let word else { throw wrongValue(remedy) }
     guard let value = ByteSize.parse(word) else {
       let meant = ByteSize.guess(word).map { "; for example \($0)" } ?? ", such as 64KiB or 1MiB"

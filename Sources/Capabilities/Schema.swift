@@ -6,12 +6,12 @@ enum Schema {
     "version", "device", "devices", "workers", "engines", "algorithms", "stats", "log",
   ]
   static let device = [
-    "queues", "queue-size", "max-request", "max-sessions", "stateless", "max-operation-ms",
-    "limits",
+    "dialect", "queues", "queue-size", "max-request", "max-sessions", "stateless",
+    "max-operation-ms", "limits",
   ]
   static let limits = ["operations-per-second", "bytes-per-second", "burst-ms"]
   static let deviceEntry = ["name", "socket", "device"]
-  static let workers = ["cpus", "poll"]
+  static let workers = ["cpus", "poll", "helpers", "helper-cpus", "helper-min-size"]
   static let poll = ["mode", "spin-us"]
   static let openssl = ["providers", "property-query"]
   static let kernel = ["in-flight"]

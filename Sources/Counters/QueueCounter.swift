@@ -32,6 +32,8 @@ public enum QueueCounter: CaseIterable, Sendable {
   case malformedRings
   /// Requests copied through a bounce buffer, as their memory was in pieces.
   case bounced
+  /// Operations that helper threads did.
+  case helped
 
   /// The counter's place in the block.
   ///
@@ -51,6 +53,7 @@ public enum QueueCounter: CaseIterable, Sendable {
       case .requestsRefused: 9
       case .malformedRings: 10
       case .bounced: 11
+      case .helped: 12
       }
     }
   }

@@ -45,6 +45,13 @@ public struct AlgorithmTable: Sendable {
     }
   }
 
+  /// The same without the AKCIPHER service, for dialects that do not have it.
+  func withoutAKCipher() -> AlgorithmTable {
+    var table = self
+    table.akciphers = InlineArray(repeating: Self.absent)
+    return table
+  }
+
   // MARK: - Numbers
 
   @_noAllocation @_noLocks

@@ -1,10 +1,10 @@
 public import CryptoTypes
-import VirtioSpec
+public import VirtioSpec
 
 /// A control request as the guest wrote it, copied out of its memory.
 ///
 /// Spec: draft v25 §Control Virtqueue. `VIRTIO_CRYPTO_F_REVISION_1` decides how long the fixed part is: exact, or
-/// padded to 56 bytes. Word 4 of the header is `reserved`, and carries a queue number in real drivers: it is ignored.
+/// padded to 56 bytes, as it always is in draft v15, whose session requests are the same. Word 4 of the header is `reserved`, and carries a queue number in real drivers: it is ignored.
 public enum ControlRequest: Equatable {
   /// Make a session; the keys lie in the request's bytes at these ranges.
   case create(SessionRequest, cipherKey: Range<Int>, authKey: Range<Int>)
@@ -17,8 +17,10 @@ public enum ControlRequest: Equatable {
 
   /// Reads a request.
   ///
-  /// - Throws: `NOTSUPP` for an unknown opcode, `ERR` if the bytes end early.
-  public init(_ reader: RawSpan, revision1: Bool) throws(Refusal) {
+  /// - Throws: `NOTSUPP` for an opcode that the dialect does not have, `ERR` if the bytes end early.
+  public init(
+    _ reader: RawSpan, revision1: Bool, dialect: Dialect = .virtio13
+  ) throws(Refusal) {
     let opcode = VirtioCryptoControlOpcode(rawValue: try reader.word(at: 0))
     let fixed = VirtioCryptoWire.controlHeaderByteCount
     func variable(_ exact: Int) -> Int {
@@ -41,12 +43,14 @@ public enum ControlRequest: Equatable {
     case .aeadCreateSession:
       self = try Self.aead(
         reader, fixed: fixed, keys: variable(VirtioCryptoWire.aeadCreateFixedByteCount))
-    case .akcipherCreateSession: self = try Self.akcipher(reader, fixed: fixed)
+    case .akcipherCreateSession where dialect.hasAKCipher:
+      self = try Self.akcipher(reader, fixed: fixed)
     case .cipherDestroySession: self = try Self.destroy(reader, fixed, [.cipher, .chain])
     case .hashDestroySession: self = try Self.destroy(reader, fixed, [.hash])
     case .macDestroySession: self = try Self.destroy(reader, fixed, [.mac])
     case .aeadDestroySession: self = try Self.destroy(reader, fixed, [.aead])
-    case .akcipherDestroySession: self = try Self.destroy(reader, fixed, [.akcipher])
+    case .akcipherDestroySession where dialect.hasAKCipher:
+      self = try Self.destroy(reader, fixed, [.akcipher])
     default: throw .unsupported
     }
   }

@@ -1,88 +1,5 @@
 public import CryptoTypes
-public import VirtioSpec
-
-/// What a device offers, fixed when it is made.
-public struct DeviceOffer: Sendable {
-  public var dataQueueCount: Int
-  public var sessionCapacity: Int
-  public var maximumRequestByteCount: UInt32
-  public var algorithms: AlgorithmTable
-  /// The services with a stateless mode; they need algorithms to be offered.
-  public var statelessServices: Set<CryptoService>
-  /// Asymmetric keys with which one operation would take longer are refused.
-  public var maximumOperationMilliseconds: UInt32
-
-  public init(
-    dataQueueCount: Int, sessionCapacity: Int, maximumRequestByteCount: UInt32,
-    algorithms: AlgorithmTable, statelessServices: Set<CryptoService>,
-    maximumOperationMilliseconds: UInt32 = SessionParameters().maximumOperationMilliseconds
-  ) {
-    self.dataQueueCount = dataQueueCount
-    self.sessionCapacity = sessionCapacity
-    self.maximumRequestByteCount = maximumRequestByteCount
-    self.algorithms = algorithms
-    self.statelessServices = statelessServices
-    self.maximumOperationMilliseconds = maximumOperationMilliseconds
-  }
-
-  /// The configuration space.
-  ///
-  /// Spec: draft v25 §Device configuration layout.
-  public var configuration: VirtioCryptoConfig {
-    var configuration = VirtioCryptoConfig()
-    configuration.status = VirtioCryptoConfig.statusReady
-    configuration.maxDataQueues = UInt32(dataQueueCount)
-    configuration.cipherAlgorithms = algorithms.cipherMask
-    configuration.hashAlgorithms = algorithms.hashMask
-    configuration.macAlgorithms = algorithms.macMask
-    configuration.aeadAlgorithms = algorithms.aeadMask
-    configuration.akcipherAlgorithms = algorithms.akcipherMask
-    let offered: [(VirtioCryptoService, Bool)] = [
-      (.cipher, algorithms.cipherMask != 0), (.hash, algorithms.hashMask != 0),
-      (.mac, algorithms.macMask != 0), (.aead, algorithms.aeadMask != 0),
-      (.akcipher, algorithms.akcipherMask != 0),
-    ]
-    configuration.cryptoServices = offered.reduce(0) { $1.1 ? $0 | 1 << $1.0.rawValue : $0 }
-    configuration.maxCipherKeyByteCount =
-      CipherAlgorithm.allCases
-      .filter { algorithms.cipher(AlgorithmNumbers.number(of: $0)) != nil }
-      .map { UInt32($0.maximumKeyByteCount) }.max() ?? (algorithms.aeadMask != 0 ? 32 : 0)
-    configuration.maxAuthKeyByteCount =
-      algorithms.macMask != 0 ? UInt32(MACAlgorithm.maximumKeyByteCount) : 0
-    configuration.maxRequestByteCount = UInt64(maximumRequestByteCount)
-    return configuration
-  }
-
-  /// The feature bits of the device and its rings.
-  public var features: UInt64 {
-    var features =
-      VirtioFeature.version1 | VirtioFeature.ringIndirectDescriptors | VirtioFeature.ringEventIndex
-      | VirtioFeature.vhostUserProtocolFeatures | VirtioFeature.cryptoRevision1
-    let stateless: [(CryptoService, UInt64)] = [
-      (.cipher, VirtioFeature.cryptoCipherStateless), (.hash, VirtioFeature.cryptoHashStateless),
-      (.mac, VirtioFeature.cryptoMACStateless), (.aead, VirtioFeature.cryptoAEADStateless),
-      (.akcipher, VirtioFeature.cryptoAKCipherStateless),
-    ]
-    for (service, bit) in stateless where statelessServices.contains(service) { features |= bit }
-    return features
-  }
-
-  /// The shape of requests under negotiated features.
-  public func layout(features: UInt64) -> RequestLayout {
-    var layout = RequestLayout()
-    layout.maximumRequestByteCount = maximumRequestByteCount
-    layout.maximumOperationMilliseconds = maximumOperationMilliseconds
-    layout.revision1 = features & VirtioFeature.cryptoRevision1 != 0
-    // The stateless bits require REVISION_1; without it they mean nothing.
-    guard layout.revision1 else { return layout }
-    layout.cipherStateless = features & VirtioFeature.cryptoCipherStateless != 0
-    layout.hashStateless = features & VirtioFeature.cryptoHashStateless != 0
-    layout.macStateless = features & VirtioFeature.cryptoMACStateless != 0
-    layout.aeadStateless = features & VirtioFeature.cryptoAEADStateless != 0
-    layout.akcipherStateless = features & VirtioFeature.cryptoAKCipherStateless != 0
-    return layout
-  }
-}
+import VirtioSpec
 
 /// The control side of one virtio-crypto device: its sessions, and the control requests that make and end them.
 ///
@@ -93,8 +10,10 @@ public final class DeviceCore {
   public let sessions: SessionTable
   /// Sessions refused since the start, for the statistics.
   public private(set) var refusedCount: UInt64 = 0
-  /// Negotiated; decides the control requests' layout and whether `NOSPC` exists.
-  public var revision1 = false
+  /// What the driver has negotiated.
+  private var layout: RequestLayout
+  /// Decides the control requests' layout and whether `NOSPC` exists.
+  public var revision1: Bool { layout.revision1 }
 
   /// As many as one round of the largest control queue can destroy before a worker gets to hear of it.
   private static let spareSessionCount = 1024
@@ -107,11 +26,15 @@ public final class DeviceCore {
     validate: @escaping (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
   ) {
     self.offer = offer
+    layout = offer.layout(features: 0)
     unsafe self.validate = unsafe validate
     sessions = SessionTable(
       capacity: offer.sessionCapacity, workerCount: offer.dataQueueCount,
       spareCount: Self.spareSessionCount)
   }
+
+  /// Takes the features that the driver accepts; 0 when it is gone.
+  public func negotiate(features: UInt64) { layout = offer.layout(features: features) }
 
   /// Makes a session; the keys are copied.
   ///
@@ -153,10 +76,15 @@ public final class DeviceCore {
   /// v23), with a le32 and zeros.
   public func perform(_ bytes: UnsafeRawBufferPointer, outcomeByteCount: Int) -> [UInt8]? {
     do throws(Refusal) {
-      let request = try ControlRequest(unsafe bytes.bytes, revision1: revision1)
+      let request = try ControlRequest(
+        unsafe bytes.bytes, revision1: revision1, dialect: offer.dialect)
       switch request {
       case .create(let session, let cipherKey, let authKey):
         guard outcomeByteCount >= VirtioCryptoWire.createSessionInputByteCount else { return nil }
+        guard layout.hasSessions(session.service) else {
+          refusedCount += 1
+          throw .unsupported
+        }
         let identifier = unsafe try createSession(
           session, cipherKey: unsafe UnsafeRawBufferPointer(rebasing: bytes[cipherKey]),
           authKey: unsafe UnsafeRawBufferPointer(rebasing: bytes[authKey]))

@@ -11,26 +11,19 @@ extension RequestProcessor {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {
-    var lengths = RequestLengths()
     if isStateless {
       guard layout.hashStateless else { return .notsupp }
       guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.hashStatelessFixedByteCount)
       else { return .err }
-      var request = SessionRequest(service: .hash)
-      request.hash = header.field(0)
-      lengths.source = header.field(4)
-      lengths.result = header.field(8)
-      request.resultByteCount = lengths.result
-      let status = unsafe try useRequest(request, &chain, &memory, slot)
-      guard status == .ok else { return status }
-    } else {
-      guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.hashDataFixedByteCount)
-      else { return .err }
-      let status = unsafe useSession(slot, service: .hash)
-      guard status == .ok else { return status }
-      lengths.source = header.field(0)
-      lengths.result = header.field(4)
+      return unsafe try readMixedHash(isStateless: true, &chain, &memory, slot)
     }
+    guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.hashDataFixedByteCount)
+    else { return .err }
+    let status = unsafe useSession(slot, service: .hash)
+    guard status == .ok else { return status }
+    var lengths = RequestLengths()
+    lengths.source = header.field(0)
+    lengths.result = header.field(4)
     return unsafe try readDigestPayload(lengths, ivByteCount: 0, &chain, &memory, slot)
   }
 
@@ -39,27 +32,28 @@ extension RequestProcessor {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {
-    var lengths = RequestLengths()
     if isStateless {
       guard layout.macStateless else { return .notsupp }
       guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.macStatelessFixedByteCount)
       else { return .err }
-      var request = SessionRequest(service: .mac)
-      request.hash = header.field(0)
-      request.authKeyByteCount = header.field(4)
-      lengths.source = header.field(8)
-      lengths.result = header.field(12)
-      request.resultByteCount = lengths.result
-      let status = unsafe try useRequest(request, &chain, &memory, slot)
-      guard status == .ok else { return status }
-    } else {
-      guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.macDataFixedByteCount)
-      else { return .err }
-      let status = unsafe useSession(slot, service: .mac)
-      guard status == .ok else { return status }
-      lengths.source = header.field(0)
-      lengths.result = header.field(4)
+      return unsafe try readMixedMAC(isStateless: true, &chain, &memory, slot)
     }
+    guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.macDataFixedByteCount)
+    else { return .err }
+    let status = unsafe useSession(slot, service: .mac)
+    guard status == .ok else { return status }
+    var lengths = RequestLengths()
+    lengths.source = header.field(0)
+    lengths.result = header.field(4)
+    return unsafe try readMACPayload(lengths, &chain, &memory, slot)
+  }
+
+  /// Source and result of a MAC.
+  @_noAllocation @_noLocks
+  mutating func readMACPayload(
+    _ lengths: RequestLengths, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> VirtioCryptoStatus {
     let mac = unsafe slot.pointee.operation.session.pointee.mac
     let iv = UInt32(mac.ivByteCount)
     guard lengths.source >= iv,
@@ -70,7 +64,7 @@ extension RequestProcessor {
 
   /// Source and result of a hash or MAC; an IV, where the algorithm takes one, is the source's head.
   @_noAllocation @_noLocks
-  private mutating func readDigestPayload(
+  mutating func readDigestPayload(
     _ lengths: RequestLengths, ivByteCount: UInt32, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {
@@ -89,40 +83,28 @@ extension RequestProcessor {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>, _ direction: CryptoDirection
   ) throws(QueueError) -> VirtioCryptoStatus {
-    var lengths = RequestLengths()
     if isStateless {
       guard layout.aeadStateless else { return .notsupp }
       guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.aeadStatelessFixedByteCount)
       else { return .err }
-      var request = SessionRequest(service: .aead)
-      request.cipher = header.field(0)
-      request.cipherKeyByteCount = header.field(4)
-      request.operation = header.field(8)
-      lengths.iv = header.field(12)
-      lengths.result = header.field(16)
-      lengths.aad = header.field(20)
-      lengths.source = header.field(24)
-      lengths.destination = header.field(28)
-      request.resultByteCount = lengths.result
-      let status = unsafe try useRequest(request, &chain, &memory, slot)
-      guard status == .ok else { return status }
-    } else {
-      guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.aeadDataFixedByteCount)
-      else { return .err }
-      let status = unsafe useSession(slot, service: .aead)
-      guard status == .ok else { return status }
-      lengths.iv = header.field(0)
-      lengths.aad = header.field(4)
-      lengths.source = header.field(8)
-      lengths.destination = header.field(12)
-      lengths.result = header.field(16)
+      return unsafe try readMixedAEAD(isStateless: true, direction, &chain, &memory, slot)
     }
+    guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.aeadDataFixedByteCount)
+    else { return .err }
+    let status = unsafe useSession(slot, service: .aead)
+    guard status == .ok else { return status }
+    var lengths = RequestLengths()
+    lengths.iv = header.field(0)
+    lengths.aad = header.field(4)
+    lengths.source = header.field(8)
+    lengths.destination = header.field(12)
+    lengths.result = header.field(16)
     return unsafe try readAEADPayload(lengths, direction, &chain, &memory, slot)
   }
 
   /// IV, source, associated data; the tag is the last part of the source or of the destination.
   @_noAllocation @_noLocks
-  private mutating func readAEADPayload(
+  mutating func readAEADPayload(
     _ lengths: RequestLengths, _ direction: CryptoDirection, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {

@@ -23,9 +23,16 @@ extension RequestProcessor {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView, exact: Int
   ) throws(QueueError) -> Bool {
     let count = layout.revision1 ? exact : VirtioCryptoWire.dataLegacyFixedByteCount
-    // SAFETY: `count` is at most 76; the buffer has 104 bytes behind the header.
-    return unsafe try chain.copyReadable(
-      into: UnsafeMutableRawPointer(header.fixedPart), byteCount: count, &memory) == count
+    return try readFixedPart(&chain, &memory, byteCount: count)
+  }
+
+  @_noAllocation @_noLocks
+  mutating func readFixedPart(
+    _ chain: inout DescriptorChain, _ memory: inout MemoryView, byteCount: Int
+  ) throws(QueueError) -> Bool {
+    // SAFETY: `byteCount` is at most 80; the buffer has 104 bytes behind the header.
+    unsafe try chain.copyReadable(
+      into: UnsafeMutableRawPointer(header.fixedPart), byteCount: byteCount, &memory) == byteCount
   }
 
   /// Points the operation at the session that the header names.
@@ -48,6 +55,18 @@ extension RequestProcessor {
     unsafe slot.pointee.operation.engineIndex = block.pointee.parameters.route.engine(at: 0)
     unsafe slot.pointee.hasRow = true
     return .ok
+  }
+
+  /// Takes the parameters from the request, or from the session that the header names.
+  @_noAllocation @_noLocks
+  mutating func use(
+    _ request: SessionRequest, isStateless: Bool, service: CryptoService,
+    _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> VirtioCryptoStatus {
+    isStateless
+      ? unsafe try useRequest(request, &chain, &memory, slot)
+      : unsafe useSession(slot, service: service)
   }
 
   /// Makes the parameters of a stateless request in the slot, with the keys that come next in the chain.

@@ -11,7 +11,14 @@ extension RequestProcessor {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>, _ direction: CryptoDirection
   ) throws(QueueError) -> VirtioCryptoStatus {
-    if isStateless { return unsafe try readStateless(&chain, &memory, slot, direction) }
+    if isStateless {
+      guard layout.cipherStateless else { return .notsupp }
+      guard
+        try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.symmetricStatelessFixedByteCount)
+      else { return .err }
+      return unsafe try readMixedSymmetric(
+        isStateless: true, aadFirst: true, direction, &chain, &memory, slot)
+    }
     guard try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.symmetricDataFixedByteCount)
     else { return .err }
     switch header.field(40) {
@@ -28,47 +35,9 @@ extension RequestProcessor {
     }
   }
 
-  @_noAllocation @_noLocks
-  private mutating func readStateless(
-    _ chain: inout DescriptorChain, _ memory: inout MemoryView,
-    _ slot: UnsafeMutablePointer<RequestSlot>, _ direction: CryptoDirection
-  ) throws(QueueError) -> VirtioCryptoStatus {
-    guard layout.cipherStateless else { return .notsupp }
-    guard
-      try readFixedPart(&chain, &memory, exact: VirtioCryptoWire.symmetricStatelessFixedByteCount)
-    else { return .err }
-    var request = SessionRequest(service: .cipher)
-    request.symmetricType = header.field(72)
-    switch request.symmetricType {
-    case VirtioCryptoWire.symmetricCipher:
-      request.cipher = header.field(0)
-      request.cipherKeyByteCount = header.field(4)
-      request.operation = header.field(8)
-      let status = unsafe try useRequest(request, &chain, &memory, slot)
-      guard status == .ok else { return status }
-      return unsafe try readCipherPayload(at: 12, direction, &chain, &memory, slot)
-    case VirtioCryptoWire.symmetricChain:
-      request.chainOrder = header.field(0)
-      request.cipher = header.field(8)
-      request.cipherKeyByteCount = header.field(12)
-      request.operation = header.field(16)
-      request.hash = header.field(20)
-      request.hashMode = header.field(28)
-      // A plain hash has no key, whatever the field says.
-      request.authKeyByteCount =
-        request.hashMode == VirtioCryptoWire.hashModePlain ? 0 : header.field(24)
-      request.resultByteCount = header.field(64)
-      let status = unsafe try useRequest(request, &chain, &memory, slot)
-      guard status == .ok else { return status }
-      return unsafe try readChainPayload(
-        at: 32, aadFirst: true, direction, &chain, &memory, slot)
-    default: return .notsupp
-    }
-  }
-
   /// `struct virtio_crypto_cipher_data_flf` at an offset of the fixed part, then iv, src and dst.
   @_noAllocation @_noLocks
-  private mutating func readCipherPayload(
+  mutating func readCipherPayload(
     at offset: Int, _ direction: CryptoDirection, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {
@@ -94,9 +63,10 @@ extension RequestProcessor {
 
   /// `struct virtio_crypto_alg_chain_data_flf` at an offset of the fixed part, then the payload.
   ///
-  /// `aadFirst`: stateless requests have the associated data before the source, sessions behind it.
+  /// `aadFirst`: stateless requests have the associated data before the source, sessions behind it; so has all of draft
+  /// v15.
   @_noAllocation @_noLocks
-  private mutating func readChainPayload(
+  mutating func readChainPayload(
     at offset: Int, aadFirst: Bool, _ direction: CryptoDirection, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> VirtioCryptoStatus {

@@ -167,6 +167,7 @@ public struct RequestProcessor: ~Copyable {
       unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
         == headerCount
     else { return .err }
+    if layout.dialect.isDraftV15 { return unsafe try readDraftV15(&chain, &memory, slot) }
     switch header.opcode {
     case 0x000: return unsafe try readSymmetric(&chain, &memory, slot, .encrypt)
     case 0x001: return unsafe try readSymmetric(&chain, &memory, slot, .decrypt)

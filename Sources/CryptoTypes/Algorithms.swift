@@ -10,6 +10,16 @@ public enum CryptoService: UInt8, CaseIterable, Sendable {
   case chain
   /// Public-key operations: the AKCIPHER service, and the asymmetric RFC's ASYM.
   case akcipher
+
+  /// Whether its operations take a public or private key, and therefore long.
+  @inlinable public var isAsymmetric: Bool {
+    @_noAllocation @_noLocks get {
+      switch self {
+      case .akcipher: true
+      case .cipher, .hash, .mac, .aead, .chain: false
+      }
+    }
+  }
 }
 
 /// The ciphers of virtio-crypto.

@@ -6,15 +6,19 @@ public struct EngineDescription: Sendable {
   public var algorithms: Set<CryptoAlgorithm>
   /// Whether one of several drivers can be named for an algorithm.
   public var hasDrivers: Bool
+  /// Whether somebody else computes while its lanes go on: then a long operation keeps no thread busy.
+  public var isAsynchronous: Bool
   /// Why it is not in this build; nil: it is.
   public var absence: String?
 
   public init(
-    name: String, algorithms: Set<CryptoAlgorithm>, hasDrivers: Bool = false, absence: String? = nil
+    name: String, algorithms: Set<CryptoAlgorithm>, hasDrivers: Bool = false,
+    isAsynchronous: Bool = false, absence: String? = nil
   ) {
     self.name = name
     self.algorithms = algorithms
     self.hasDrivers = hasDrivers
+    self.isAsynchronous = isAsynchronous
     self.absence = absence
   }
 }

@@ -24,7 +24,7 @@ import Glibc
   public static let description = EngineDescription(
     name: "kernel",
     algorithms: Set(CryptoAlgorithm.allCases.filter { KernelName.of($0) != nil }),
-    hasDrivers: true)
+    hasDrivers: true, isAsynchronous: true)
 
   /// What the kernel and libkcapi call themselves.
   public let version: String

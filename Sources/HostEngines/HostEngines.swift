@@ -23,6 +23,10 @@ public final class HostEngines: Sendable {
   /// The engines' names by the numbers that sessions and statistics know them by.
   public static let names = HostLanes.Engines.descriptions.map(\.name)
 
+  /// The engines whose operations keep the calling thread busy, one bit each, by their numbers.
+  public static let synchronousEngines = HostLanes.Engines.descriptions.enumerated()
+    .reduce(UInt32(0)) { $1.element.isAsynchronous ? $0 : $0 | 1 << UInt32($1.offset) }
+
   private static let indices = Dictionary(
     uniqueKeysWithValues: names.enumerated().map { ($1, UInt8(truncatingIfNeeded: $0)) })
 

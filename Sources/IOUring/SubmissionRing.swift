@@ -20,6 +20,15 @@ public struct SubmissionRing {
   @_noAllocation @_noLocks
   public func reserve(_ count: UInt32) -> Bool { unsafe curing_reserve(ring, count) }
 
+  /// Prepares the addition of one to a non-blocking eventfd; false if there is no room now, nor after a submission.
+  ///
+  /// Only a failure gives a completion (on kernels before 5.17 success does, too).
+  @_noAllocation @_noLocks
+  public func signal(fd: Int32, userData: UserData) -> Bool {
+    guard reserve(1) else { return false }
+    return unsafe curing_signal(ring, fd, userData.rawValue)
+  }
+
   /// Prepares `sendmsg` with a following `readv` on one socket: the second starts when the first has ended well.
   ///
   /// Two operations, for which `reserve` has made room. The read completes with `userData`. The send completes with

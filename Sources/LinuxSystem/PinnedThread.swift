@@ -35,6 +35,9 @@ public final class PinnedThread: @unchecked Sendable {
             $0 = "\(SystemError(call: "pinning to CPU \(cpu)", code: -result))"
           }
         }
+      } else {
+        // A thread inherits where its maker may run. Staying there is no failure.
+        _ = clinux_unpin_current_thread()
       }
       body()
     }

@@ -1,6 +1,4 @@
-import Dispatch
 import LinuxSystem
-import Synchronization
 
 /// A running worker, as its control side holds it: a thread, and the words shared with it.
 ///
@@ -15,22 +13,6 @@ public final class QueueWorker: Sendable {
     public func started() { report.finish(nil) }
     /// The worker cannot run, in a sentence; its body returns at once.
     public func failed(_ reason: String) { report.finish(reason) }
-  }
-
-  /// The outcome of starting, handed over once.
-  fileprivate final class StartReport: Sendable {
-    private let ready = DispatchSemaphore(value: 0)
-    private let reason = Mutex<String?>(nil)
-
-    func finish(_ reason: String?) {
-      self.reason.withLock { $0 = reason }
-      ready.signal()
-    }
-
-    func wait() -> String? {
-      ready.wait()
-      return reason.withLock { $0 }
-    }
   }
 
   private let thread: PinnedThread

@@ -3,7 +3,7 @@ public import Counters
 public import IOUring
 public import LinuxSystem
 
-/// A worker's io_uring and the eventfds around it: kicks in, calls out, wake-ups from the control side.
+/// A worker's io_uring and the eventfds around it: kicks in, calls out, wake-ups from the control side and from helpers.
 ///
 /// Kick and wake eventfds are polled multishot and never read: each write to one raises a completion, whatever its
 /// count. Calls are eight-byte writes that go out with the next submission, so that in the usual case a batch's call
@@ -15,6 +15,12 @@ public struct WorkerEvents: ~Copyable {
     static var wake: UInt8 { @_noAllocation @_noLocks get { 2 } }
     static var call: UInt8 { @_noAllocation @_noLocks get { 3 } }
     static var attention: UInt8 { @_noAllocation @_noLocks get { 4 } }
+    static var helper: UInt8 { @_noAllocation @_noLocks get { 5 } }
+  }
+
+  /// What a signal to a helper's eventfd completes with, if it fails.
+  static var helperSignal: UserData {
+    @_noAllocation @_noLocks get { UserData(kind: Kind.helper, index: 0) }
   }
 
   private var ring: IOUring
@@ -90,9 +96,12 @@ public struct WorkerEvents: ~Copyable {
     ring.submitAndWait()
   }
 
-  /// Submits, and sleeps until something that is in flight completes.
+  /// Submits, and sleeps until something that is in flight completes, be it with a helper.
   @_noAllocation @_noLocks
-  public mutating func waitForCompletion() { ring.submitAndWait() }
+  public mutating func waitForCompletion() {
+    armWake()
+    ring.submitAndWait()
+  }
 
   /// Takes in completions that are there already; the next one that is a lane's, nil when there is none.
   @_noAllocation @_noLocks
@@ -118,6 +127,11 @@ public struct WorkerEvents: ~Copyable {
     if !kickIsArmed, !kickIsDead, kick >= 0 {
       kickIsArmed = ring.pollMultishot(fd: kick, userData: UserData(kind: Kind.kick, index: 0))
     }
+    armWake()
+  }
+
+  @_noAllocation @_noLocks
+  private mutating func armWake() {
     if !wakeIsArmed {
       wakeIsArmed = ring.pollMultishot(fd: wake, userData: UserData(kind: Kind.wake, index: 0))
     }

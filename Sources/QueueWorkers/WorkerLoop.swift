@@ -19,6 +19,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   @usableFromInline var memory: MemoryView
   @usableFromInline var processor: RequestProcessor
   @usableFromInline var lane: Lane
+  @usableFromInline var helpers: HelperLinks
   @usableFromInline var retirements: RetirementLog.Reader
   @usableFromInline var events: WorkerEvents
   @usableFromInline let counters: CounterBlock
@@ -39,13 +40,15 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
 
   public init(
     queue: consuming SplitQueue, memory: MemoryView, processor: consuming RequestProcessor,
-    lane: consuming Lane, retirements: RetirementLog.Reader, events: consuming WorkerEvents,
-    counters: CounterBlock, settings: WorkerSettings, ticksPerMicrosecond: Double
+    lane: consuming Lane, helpers: consuming HelperLinks, retirements: RetirementLog.Reader,
+    events: consuming WorkerEvents, counters: CounterBlock, settings: WorkerSettings,
+    ticksPerMicrosecond: Double
   ) {
     self.queue = queue
     self.memory = memory
     self.processor = processor
     self.lane = lane
+    self.helpers = helpers
     self.retirements = retirements
     self.events = events
     self.counters = counters
@@ -123,10 +126,9 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   /// Arms the kick, looks again, and sleeps until something happens.
   @inlinable
   mutating func sleep() throws(QueueError) {
-    if !processor.canBegin && lane.inFlightCount > 0 {
+    if !processor.canBegin && inFlightCount > 0 {
       // Nothing can be taken before something comes back, however much the ring holds.
-      counters.add(.sleeps, 1)
-      events.wait()
+      rest()
       reap()
       return
     }
@@ -136,8 +138,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       reap()
       return
     }
-    counters.add(.sleeps, 1)
-    events.wait()
+    rest()
     queue.suppressKicks()
     reap()
   }
@@ -202,6 +203,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   /// Gives the batch to the lane, and completes what is done at once.
   @inlinable
   mutating func submitBatch() {
+    if helpers.exist { giveToHelpers() }
     guard batchCount > 0 else { return }
     // SAFETY: the first batchCount entries were written by `takeOne`.
     unsafe lane.submit(UnsafeMutableBufferPointer(start: batch, count: batchCount))
@@ -223,12 +225,19 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   mutating func collect() -> Bool {
     var any = false
     while let operation = unsafe lane.nextCompletion() {
-      let slot = unsafe SlotTable.slot(of: operation)
-      adjustInFlight(unsafe slot.pointee.epoch, by: -1)
-      unsafe complete(slot)
+      unsafe completeLate(operation)
       any = true
     }
+    if helpers.areBusy, collectFromHelpers() { any = true }
     return any
+  }
+
+  /// Completes an operation that was in flight.
+  @inlinable
+  mutating func completeLate(_ operation: UnsafeMutablePointer<CryptoOperation>) {
+    let slot = unsafe SlotTable.slot(of: operation)
+    adjustInFlight(unsafe slot.pointee.epoch, by: -1)
+    unsafe complete(slot)
   }
 
   @inlinable
@@ -284,40 +293,5 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
     } else {
       counters.add(.requestsRefused, 1)
     }
-  }
-
-  /// Waits for the lane to give back what it has, and publishes it.
-  @inlinable
-  mutating func finishInFlight() {
-    while lane.inFlightCount > 0 {
-      lane.flush()
-      if !collect() {
-        events.waitForCompletion()
-        reap()
-      }
-    }
-    publish()
-    events.flush()
-  }
-
-  /// Lets go of sessions that were destroyed, once no operation that could have seen them is in flight.
-  ///
-  /// Operations belong to one of two epochs. Seeing news in the log starts the other epoch; when the old one has run
-  /// dry, everything that the log held at that moment can be forgotten.
-  @inlinable
-  mutating func forgetRetired() {
-    if !isRetiring {
-      guard retirements.hasNews else { return }
-      retireLimit = retirements.end
-      isRetiring = true
-      epoch ^= 1
-    }
-    guard (epoch == 0 ? inFlightByEpoch.1 : inFlightByEpoch.0) == 0 else { return }
-    while let index = retirements.nextIndex(before: retireLimit) {
-      lane.forget(sessionIndex: index)
-    }
-    retirements.acknowledge()
-    isRetiring = false
-    events.signalAttention()
   }
 }

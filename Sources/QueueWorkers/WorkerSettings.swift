@@ -21,6 +21,8 @@ public struct WorkerSettings: Sendable {
   public var spinMicroseconds = 50
   /// The CPU to run on; nil: wherever the scheduler likes.
   public var cpu: Int?
+  /// Who runs long operations.
+  public var helpers = HelperSettings()
 
   /// Requests taken from the ring before their results are published.
   @inlinable public static var batchCapacity: Int { 64 }

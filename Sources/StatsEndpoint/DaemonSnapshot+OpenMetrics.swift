@@ -70,6 +70,7 @@ extension DaemonSnapshot {
       ("spins", "Times that the worker began to poll.", \.spins),
       ("sleeps", "Times that the worker went to sleep.", \.sleeps),
       ("bounced", "Requests copied, as their memory was in pieces.", \.bounced),
+      ("helped", "Operations that helper threads did.", \.helped),
       ("requests_without_status", "Requests without room for a status.", \.requestsWithoutStatus),
       ("requests_refused", "Requests refused before an algorithm was known.", \.requestsRefused),
       ("malformed_rings", "Ring faults that stopped the queue.", \.malformedRings),

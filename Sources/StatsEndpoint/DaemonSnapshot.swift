@@ -94,6 +94,8 @@ public struct QueueStatistics: Codable, Equatable, Sendable {
   public var spins: UInt64
   public var sleeps: UInt64
   public var bounced: UInt64
+  /// Operations that helper threads did.
+  public var helped: UInt64
   public var requestsWithoutStatus: UInt64
   public var requestsRefused: UInt64
   public var malformedRings: UInt64

@@ -72,6 +72,7 @@ extension QueueStatistics {
     spins = counters[.spins]
     sleeps = counters[.sleeps]
     bounced = counters[.bounced]
+    helped = counters[.helped]
     requestsWithoutStatus = counters[.requestsWithoutStatus]
     requestsRefused = counters[.requestsRefused]
     malformedRings = counters[.malformedRings]

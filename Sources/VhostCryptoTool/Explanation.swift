@@ -17,10 +17,12 @@ enum Explanation {
   }
 
   /// The meaning of a number of a known kind; nil for an unknown kind.
-  static func of(_ word: String, _ number: UInt64) -> String? {
+  static func of(
+    _ word: String, _ number: UInt64, _ dialect: Dialect = .virtio13
+  ) -> String? {
     switch word.lowercased().replacing("-", with: "_") {
     case "status": status(number)
-    case "features": bits(number, features)
+    case "features": bits(number, features(dialect))
     case "protocol_features": bits(number, protocolFeatures)
     case "crypto_services":
       bits(number, [0: "cipher", 1: "hash", 2: "mac", 3: "aead", 4: "akcipher"])
@@ -36,11 +38,11 @@ enum Explanation {
   }
 
   /// The meanings that a number without a word may have.
-  static func ofBareNumber(_ number: UInt64) -> String {
+  static func ofBareNumber(_ number: UInt64, _ dialect: Dialect = .virtio13) -> String {
     var lines = ["0x" + String(number, radix: 16)]
     if number < 7 { lines.append("  as status: \(status(number))") }
     if let opcode = opcodes[number] { lines.append("  as opcode: \(opcode)") }
-    lines.append("  as features: \(bits(number, features))")
+    lines.append("  as features: \(bits(number, features(dialect)))")
     return lines.joined(separator: "\n")
   }
 
@@ -71,6 +73,17 @@ enum Explanation {
       if let number = AlgorithmNumbers.number(of: algorithm) { names[Int(number)] = algorithm.name }
     }
     return bits(mask, names)
+  }
+
+  /// Draft v15 has nothing at bits 0 and 5, and the opposite at the ones between.
+  private static func features(_ dialect: Dialect) -> [Int: String] {
+    guard dialect.isDraftV15 else { return features }
+    var names = features
+    (names[0], names[5]) = (nil, nil)
+    for (bit, service) in ["CIPHER", "HASH", "MAC", "AEAD"].enumerated() {
+      names[bit + 1] = "CRYPTO_\(service)_SESSION_MODE"
+    }
+    return names
   }
 
   private static let features: [Int: String] = {

@@ -47,25 +47,35 @@ extension CryptoRequestBuilder {
     request.append32(operation.opcode.rawValue)
     request.append32(operation.session.algorithmCode)
     request.append64(operation.sessionID ?? 0)
-    request.append32(operation.sessionID == nil ? 0 : VirtioCryptoWire.flagSessionMode)
+    request.append32(flag(of: operation, format))
     request.append32(0)
-    if operation.sessionID == nil {
+    if format.dialect.isDraftV15 {
+      appendDraftV15Fields(of: operation, to: &request)
+    } else if operation.sessionID == nil {
       appendStatelessFields(of: operation, to: &request)
     } else {
       appendSessionFields(of: operation, to: &request)
     }
     // The flag of each request decides, not the stateless feature (docs/wire.md).
     var fixedByteCount = VirtioCryptoWire.dataLegacyFixedByteCount
-    if operation.sessionID == nil {
+    if format.dialect.isDraftV15 {
+      fixedByteCount = VirtioCryptoWire.draftV15DataFixedByteCount
+    } else if operation.sessionID == nil {
       fixedByteCount = statelessFixedByteCount(service)
     } else if format.isRevision1 {
       fixedByteCount = sessionFixedByteCount(service)
     }
     request.pad(to: VirtioCryptoWire.dataHeaderByteCount + fixedByteCount)
     return DataRequest(
-      fixed: request, fields: fields(of: operation),
+      fixed: request, fields: fields(of: operation, format),
       destinationByteCount: operation.writableDestinationByteCount,
       resultByteCount: operation.trailingResultByteCount)
+  }
+
+  /// `flag` of the header.
+  private static func flag(of operation: OperationSpec, _ format: RequestFormat) -> UInt32 {
+    guard operation.sessionID == nil else { return VirtioCryptoWire.flagSessionMode }
+    return format.dialect.isDraftV15 ? VirtioCryptoWire.flagNoSessionMode : 0
   }
 
   static func sessionFixedByteCount(_ service: VirtioCryptoService) -> Int {
@@ -91,8 +101,10 @@ extension CryptoRequestBuilder {
   /// The variable fields.
   ///
   /// A chain's order differs between the modes: iv, src, aad with a session; keys, iv, aad, src
-  /// without. An AEAD's does not: (key,) iv, src, aad.
-  private static func fields(of operation: OperationSpec) -> [DataRequest.Field] {
+  /// without. An AEAD's does not: (key,) iv, src, aad. Neither does draft v15's chain: (keys,) iv, src, aad.
+  private static func fields(
+    of operation: OperationSpec, _ format: RequestFormat
+  ) -> [DataRequest.Field] {
     var fields: [DataRequest.Field] = []
     let isStateless = operation.sessionID == nil
     let session = operation.session
@@ -105,7 +117,7 @@ extension CryptoRequestBuilder {
     case .hash, .mac: fields.append(.init(.source, operation.source))
     // A signature and what it signs are one run of bytes, as Linux sends them.
     case .akcipher: fields.append(.init(.source, operation.source + operation.digest))
-    case .chain where isStateless:
+    case .chain where isStateless && !format.dialect.isDraftV15:
       fields += [
         .init(.iv, operation.iv), .init(.aad, operation.aad), .init(.source, operation.source),
       ]
@@ -150,6 +162,24 @@ extension CryptoRequestBuilder {
   ) {
     request.append32(UInt32(truncatingIfNeeded: operation.source.count))
     request.append32(UInt32(truncatingIfNeeded: operation.wireDestinationByteCount))
+  }
+
+  /// The fields of a stateless request; one with a session leaves `sess_para` at 0.
+  private static func appendDraftV15Fields(
+    of operation: OperationSpec, to request: inout WireBytes
+  ) {
+    let start = request.count
+    appendStatelessFields(of: operation, to: &request)
+    guard operation.sessionID != nil else { return }
+    let byteCount =
+      switch operation.session {
+      case .hash: 4
+      case .mac: 8
+      case .cipher, .aead: 12
+      case .chain: 32
+      case .akcipher: 0
+      }
+    for offset in stride(from: start, to: start + byteCount, by: 4) { request.set32(0, at: offset) }
   }
 
   private static func appendStatelessFields(

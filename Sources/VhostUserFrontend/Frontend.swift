@@ -1,5 +1,5 @@
 public import VhostUserProtocol
-import VirtioSpec
+public import VirtioSpec
 
 /// A vhost-user front-end over one connection: what a virtual machine monitor does.
 ///
@@ -22,6 +22,8 @@ public final class Frontend: @unchecked Sendable {
     public var protocolFeatures: UInt64? = Options.allProtocolFeatures
     /// Send SET_VRING_ENABLE (QEMU's cryptodev never does).
     public var sendsEnable = true
+    /// The text that the driver speaks; it must be the device's.
+    public var dialect = Dialect.virtio13
     /// Share memory by ADD_MEM_REG instead of SET_MEM_TABLE.
     public var usesMemorySlots = false
     /// Ask for an acknowledgement of every message, where that is negotiated.
@@ -39,6 +41,7 @@ public final class Frontend: @unchecked Sendable {
     /// A front-end whose driver wants this request format.
     public init(format: RequestFormat) {
       features |= format.features
+      dialect = format.dialect
     }
   }
 
@@ -77,7 +80,9 @@ public final class Frontend: @unchecked Sendable {
   }
 
   /// The request format that negotiation led to.
-  public var requestFormat: RequestFormat { RequestFormat(features: features) }
+  public var requestFormat: RequestFormat {
+    RequestFormat(features: features, dialect: options.dialect)
+  }
 
   /// Ends the connection in both directions, as a crash of the front-end does.
   public func disconnect() { channel.shutdownBoth() }

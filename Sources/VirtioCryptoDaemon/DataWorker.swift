@@ -25,6 +25,8 @@ final class DataWorkerSetup: @unchecked Sendable {
   let engines: HostEngines
   /// Borrowed from the device, which outlives its workers.
   let attention: Int32
+  /// Which helpers are not pinned although that was asked for; set when the worker has started.
+  private(set) var helperPinningFailures: [String] = []
 
   init(
     queue: consuming QueueSetup, layout: RequestLayout, eventIndex: Bool, offer: DeviceOffer,
@@ -45,18 +47,38 @@ final class DataWorkerSetup: @unchecked Sendable {
 
   /// The worker's thread, from start to end.
   func run(_ context: QueueWorker.Context) {
-    let loop: WorkerLoop<HostLane>
-    do {
-      loop = try makeLoop(context.shared)
+    let crew: HelperCrew?
+    do throws(WorkerStartError) {
+      crew = try startHelpers(context.shared)
     } catch {
       context.failed("\(error)")
       return
     }
+    // Whatever becomes of the worker: its loop, which speaks to them, is gone by then.
+    defer { crew?.stop() }
+    let loop: WorkerLoop<HostLane>
+    do {
+      loop = try makeLoop(context.shared, crew)
+    } catch {
+      context.failed("\(error)")
+      return
+    }
+    helperPinningFailures = crew?.pinningFailures ?? []
     context.started()
     serve(loop, context.shared)
   }
 
-  private func makeLoop(_ shared: WorkerShared) throws -> WorkerLoop<HostLane> {
+  private var slotCount: Int { min(Int(queue.size), 1024) }
+
+  private func laneEnvironment(_ ring: SubmissionRing) -> LaneEnvironment {
+    LaneEnvironment(
+      sessionCapacity: sessions.slotCount, operationCapacity: slotCount,
+      maximumByteCount: Int(layout.maximumRequestByteCount), ring: ring)
+  }
+
+  private func makeLoop(
+    _ shared: WorkerShared, _ crew: HelperCrew?
+  ) throws -> WorkerLoop<HostLane> {
     let ring = try SplitQueueLayout(
       size: Int(queue.size), descriptorTable: queue.descriptorTable,
       availableRing: queue.availableRing, usedRing: queue.usedRing)
@@ -66,19 +88,45 @@ final class DataWorkerSetup: @unchecked Sendable {
     let events = unsafe try WorkerEvents(
       kick: queue.kickRawValue, call: queue.callRawValue,
       wake: shared.wakeDescriptor.rawValue, attention: attention, stop: shared.stopPointer)
-    let slotCount = min(Int(queue.size), 1024)
-    let lane = try engines.makeLane(
-      LaneEnvironment(
-        sessionCapacity: sessions.slotCount, operationCapacity: slotCount,
-        maximumByteCount: Int(layout.maximumRequestByteCount), ring: events.submissions))
+    let lane = try engines.makeLane(laneEnvironment(events.submissions))
+    let helpers = HelperLinks(
+      crew, policy: settings.helpers.policy, ring: events.submissions, counters: counters.block)
     let processor = try RequestProcessor(
       layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount)
     let split = try SplitQueue(
       layout: ring, eventIndex: eventIndex, nextAvailable: queue.nextAvailable)
     return WorkerLoop(
       queue: split, memory: queue.memory.view, processor: processor, lane: lane,
-      retirements: retirements, events: events, counters: counters.block, settings: settings,
+      helpers: helpers, retirements: retirements, events: events, counters: counters.block,
+      settings: settings,
       ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
+  }
+
+  /// nil where there are none.
+  private func startHelpers(_ shared: WorkerShared) throws(WorkerStartError) -> HelperCrew? {
+    guard settings.helpers.count > 0 else { return nil }
+    return try HelperCrew(
+      name: "vcrypto-h\(queue.index)", cpus: settings.helpers.cpus,
+      operationCapacity: slotCount, sessionCapacity: sessions.slotCount,
+      workerWake: shared.wakeDescriptor.rawValue
+    ) { self.help($0) }
+  }
+
+  /// A helper's thread, from start to end.
+  private func help(_ context: HelperCrew.Context) {
+    var loop: HelperLoop<HostLane>
+    do {
+      let ring = try IOUring(entries: 64)
+      let lane = try engines.makeLane(laneEnvironment(ring.submissions))
+      loop = HelperLoop(
+        context, lane: lane, ring: ring, settings: settings,
+        ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
+    } catch {
+      context.failed("\(error)")
+      return
+    }
+    context.started()
+    helpOnHotPath(&loop)
   }
 
   private func serve(_ loop: consuming WorkerLoop<HostLane>, _ shared: WorkerShared) {
@@ -101,3 +149,7 @@ final class DataWorkerSetup: @unchecked Sendable {
 func serveOnHotPath(_ loop: inout WorkerLoop<HostLane>) throws(QueueError) {
   try loop.run()
 }
+
+/// The whole life of a helper, proved in the same way.
+@_noAllocation @_noLocks
+func helpOnHotPath(_ loop: inout HelperLoop<HostLane>) { loop.run() }

@@ -70,7 +70,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       maximumRequestByteCount: UInt32(clamping: settings.maximumRequestByteCount),
       algorithms: algorithms,
       statelessServices: Set(settings.statelessServices.map(CryptoService.init)),
-      maximumOperationMilliseconds: UInt32(settings.maximumOperationMilliseconds))
+      maximumOperationMilliseconds: UInt32(settings.maximumOperationMilliseconds),
+      dialect: settings.dialect)
     let validation = try ValidationLane(engines)
     core = unsafe DeviceCore(offer: offer) { unsafe validation.check($0) }
     queueCounters = try (0..<settings.queueCount).map { _ in
@@ -122,7 +123,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func connectionClosed() {
     destroySessions()
-    core.revision1 = false
+    core.negotiate(features: 0)
     features = 0
     status = 0
     shown.withLock { shown in
@@ -133,7 +134,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func setFeatures(_ accepted: UInt64) {
     features = accepted
-    core.revision1 = offer.layout(features: accepted).revision1
+    core.negotiate(features: accepted)
     shown.withLock { $0.features = accepted }
   }
 
@@ -179,6 +180,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     settings.pollMode = PollMode(workerConfiguration.pollMode)
     settings.spinMicroseconds = workerConfiguration.spinMicroseconds
     settings.cpu = workerConfiguration.cpu(ofWorker: firstWorker + index)
+    settings.helpers = HelperSettings(workerConfiguration, worker: firstWorker + index)
     // From here on the worker may look sessions up, so it must be in the log before it runs.
     let reader = core.sessions.retirements.join(worker: index)
     let setup = DataWorkerSetup(
@@ -191,6 +193,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       if let failure = worker.pinningFailure {
         peerLog.log(
           .warning, "worker is not pinned", ["queue": "\(index)", "reason": "\(failure)"])
+      }
+      for failure in setup.helperPinningFailures {
+        peerLog.log(
+          .warning, "helper is not pinned", ["queue": "\(index)", "reason": "\(failure)"])
       }
       workers[index] = worker
     } catch {

@@ -12,13 +12,18 @@ struct DeviceService: Service {
 
   func run() async throws {
     let server = server
+    let thread = Mutex<PinnedThread?>(nil)
+    // The thread has read keys with libcrypto, which frees what it keeps for each thread when that ends. It has to end
+    // before the process does: libcrypto's own end frees what the thread's would use.
+    defer { thread.withLock { $0 }?.join() }
     try await withGracefulShutdownHandler {
       try await withCheckedThrowingContinuation {
         (continuation: CheckedContinuation<Void, any Error>) in
         do {
-          _ = try PinnedThread(name: "vcrypto-ctl") {
+          let started = try PinnedThread(name: "vcrypto-ctl") {
             continuation.resume(with: Result { try server.run() })
           }
+          thread.withLock { $0 = started }
         } catch { continuation.resume(throwing: error) }
       }
     } onGracefulShutdown: {

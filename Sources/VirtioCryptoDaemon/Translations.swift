@@ -1,6 +1,7 @@
 import Capabilities
 import CryptoDevice
 import CryptoTypes
+import HostEngines
 import QueueWorkers
 import VhostUserProtocol
 import VirtioSpec
@@ -26,6 +27,18 @@ extension PollMode {
     case .event: self = .event
     case .always: self = .always
     }
+  }
+}
+
+extension HelperSettings {
+  /// The helpers of a worker, which is counted over all devices.
+  init(_ configuration: WorkerConfiguration, worker: Int) {
+    self.init()
+    cpus = (0..<configuration.helperCount).map {
+      configuration.cpu(ofHelper: $0, worker: worker)
+    }
+    policy.engines = HostEngines.synchronousEngines
+    policy.minimumByteCount = UInt32(clamping: configuration.helperMinimumByteCount ?? .max)
   }
 }
 

@@ -78,6 +78,11 @@ public enum VirtioFeature {
   @inlinable public static var cryptoMACStateless: UInt64 { 1 << 3 }
   @inlinable public static var cryptoAEADStateless: UInt64 { 1 << 4 }
   @inlinable public static var cryptoAKCipherStateless: UInt64 { 1 << 5 }
+  // Draft v15 has the same bits say that a service has sessions, instead of requests without them.
+  @inlinable public static var cryptoCipherSessions: UInt64 { 1 << 1 }
+  @inlinable public static var cryptoHashSessions: UInt64 { 1 << 2 }
+  @inlinable public static var cryptoMACSessions: UInt64 { 1 << 3 }
+  @inlinable public static var cryptoAEADSessions: UInt64 { 1 << 4 }
   @inlinable public static var ringIndirectDescriptors: UInt64 { 1 << 28 }
   @inlinable public static var ringEventIndex: UInt64 { 1 << 29 }
   /// `VHOST_USER_F_PROTOCOL_FEATURES`: never reaches the guest.
@@ -104,6 +109,8 @@ public enum VirtioCryptoWire {
   @inlinable public static var hashModeNested: UInt32 { 3 }
   /// `VIRTIO_CRYPTO_FLAG_SESSION_MODE`.
   @inlinable public static var flagSessionMode: UInt32 { 1 }
+  /// `VIRTIO_CRYPTO_FLAG_NONE_SESSION_MODE` of draft v15.
+  @inlinable public static var flagNoSessionMode: UInt32 { 2 }
   /// `VIRTIO_CRYPTO_AKCIPHER_KEY_TYPE_*`.
   @inlinable public static var keyTypePublic: UInt32 { 1 }
   @inlinable public static var keyTypePrivate: UInt32 { 2 }
@@ -139,6 +146,8 @@ public enum VirtioCryptoWire {
   @inlinable public static var macStatelessFixedByteCount: Int { 16 }
   @inlinable public static var aeadStatelessFixedByteCount: Int { 32 }
   @inlinable public static var akcipherStatelessFixedByteCount: Int { 28 }
+  /// Draft v15: the union of all data requests, whose longest member is an algorithm chain's.
+  @inlinable public static var draftV15DataFixedByteCount: Int { 80 }
 }
 
 /// `struct virtio_crypto_config`, 56 bytes little-endian, as `GET_CONFIG` and the guest read it.

@@ -2,6 +2,7 @@ import Capabilities
 import CryptoTypes
 import Foundation
 import Testing
+import VirtioSpec
 
 @Suite struct ConfigurationTests {
   private func parse(_ text: String) throws -> Configuration {
@@ -11,6 +12,7 @@ import Testing
   @Test func versionAloneGivesTheDefaults() throws {
     let configuration = try parse("version: 1\n")
     #expect(configuration == Configuration())
+    #expect(configuration.device.dialect == .virtio13)
     #expect(configuration.device.queueCount == 4)
     #expect(configuration.device.queueSize == 1024)
     #expect(configuration.device.maximumRequestByteCount == 1 << 20)
@@ -18,6 +20,9 @@ import Testing
     #expect(configuration.device.statelessServices == Set(StatelessService.allCases))
     #expect(configuration.workers.pollMode == .adaptive)
     #expect(configuration.workers.spinMicroseconds == 50)
+    #expect(configuration.workers.helperCount == 2)
+    #expect(configuration.workers.helperCPUs == nil)
+    #expect(configuration.workers.helperMinimumByteCount == 256 << 10)
     #expect(configuration.engines.opensslProviders == nil)
     #expect(configuration.algorithms.policy(for: .cipher(.aesCBC)) == .auto)
     #expect(configuration.warnings.isEmpty)
@@ -25,6 +30,7 @@ import Testing
 
   @Test func everySectionIsRead() throws {
     let configuration = try parse(fullFile)
+    #expect(configuration.device.dialect == .draftV15)
     #expect(configuration.device.queueCount == 8)
     #expect(configuration.device.queueSize == 256)
     #expect(configuration.device.maximumRequestByteCount == 65536)
@@ -36,6 +42,9 @@ import Testing
     #expect(configuration.workers.cpus == [2, 4, 5, 6])
     #expect(configuration.workers.pollMode == .always)
     #expect(configuration.workers.spinMicroseconds == 0)
+    #expect(configuration.workers.helperCount == 64)
+    #expect(configuration.workers.helperCPUs == [7, 8])
+    #expect(configuration.workers.helperMinimumByteCount == nil)
     #expect(configuration.engines.opensslProviders == ["fips", "default"])
     #expect(configuration.engines.opensslPropertyQuery == "?provider=qatprovider")
     #expect(configuration.engines.kernelInFlightCount == 4096)
@@ -44,9 +53,25 @@ import Testing
     #expect(configuration.log.format == .json)
     #expect(configuration.devices.map(\.name) == ["vm1", "vm2"])
     #expect(configuration.devices.map(\.settings.queueCount) == [8, 2])
+    #expect(configuration.devices.map(\.settings.dialect) == [.draftV15, .rfcAsymV3])
     #expect(configuration.devices[1].settings.queueSize == 256)
     #expect(configuration.devices[1].settings.limits.burstMilliseconds == 7)
     #expect(configuration.devices[1].settings.limits.operationsPerSecond == 1000)
+  }
+
+  @Test func helpersRunWhereTheWorkersDoUnlessTheyHaveTheirOwn() throws {
+    func cpus(_ workers: String) throws -> [Int?] {
+      let workers = try parse("version: 1\nworkers: { helpers: 2, \(workers) }\n").workers
+      return (0..<3).flatMap { worker in
+        (0..<2).map { workers.cpu(ofHelper: $0, worker: worker) }
+      }
+    }
+    #expect(try cpus("cpus: []") == [nil, nil, nil, nil, nil, nil])
+    // Other workers' first, which a guest with one queue leaves idle.
+    #expect(try cpus("cpus: [2, 3, 4]") == [3, 4, 4, 2, 2, 3])
+    #expect(try cpus("cpus: [2, 3], helper-cpus: [8-10]") == [8, 9, 10, 8, 9, 10])
+    #expect(try cpus("cpus: [2, 3], helper-cpus: []") == [nil, nil, nil, nil, nil, nil])
+    #expect(try cpus("helper-cpus: 5") == [5, 5, 5, 5, 5, 5])
   }
 
   @Test func providersAreAutoOrNamed() throws {
@@ -85,10 +110,10 @@ import Testing
     ).warnings.map(\.description)
     #expect(
       warnings == [
-        "f.yaml:9:11: warning: limits are not enforced yet",
-        "f.yaml:18:26: warning: the engine kernel is not in this build",
-        "f.yaml:30:70: warning: limits are not enforced yet",
-        "f.yaml:10:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
+        "f.yaml:10:11: warning: limits are not enforced yet",
+        "f.yaml:19:26: warning: the engine kernel is not in this build",
+        "f.yaml:31:92: warning: limits are not enforced yet",
+        "f.yaml:11:10: warning: 10 data queues share 4 CPUs; name one CPU per queue",
       ])
   }
 
@@ -147,6 +172,7 @@ private let exampleNames = ["default.yaml", "minimal.yaml", "hardened.yaml", "tw
 private let fullFile = """
   version: 1
   device:
+    dialect: draft-v15
     queues: 8
     queue-size: 256
     stateless: [mac, akcipher]
@@ -154,7 +180,7 @@ private let fullFile = """
     max-request: 64KiB
     max-sessions: 10
     limits: { operations-per-second: 1000, bytes-per-second: 18446744073709551615, burst-ms: 5 }
-  workers: { cpus: [2, 4-6], poll: { mode: always, spin-us: 0 } }
+  workers: { cpus: [2, 4-6], poll: { mode: always, spin-us: 0 }, helpers: 64, helper-cpus: [7-8], helper-min-size: off }
   engines:
     openssl: { providers: [fips, default], property-query: "?provider=qatprovider" }
     kernel: { in-flight: 4096 }
@@ -174,6 +200,6 @@ private let fullFile = """
   log: { level: debug, format: json }
   devices:
     - { name: vm1, socket: /run/vm1.sock }
-    - { name: vm2, socket: /run/vm2.sock, device: { queues: 2, limits: { burst-ms: 7 } } }
+    - { name: vm2, socket: /run/vm2.sock, device: { dialect: rfc-asym-v3, queues: 2, limits: { burst-ms: 7 } } }
 
   """

@@ -100,6 +100,15 @@ private let mistakes: [Mistake] = [
     "version: 1\ndevice:\n  queues: four\n",
     #"3:11: device.queues is "four"; write a whole number from 1 to 64"#),
   Mistake(
+    "version: 1\ndevice:\n  dialect: draft15\n",
+    #"3:12: device.dialect is "draft15"; did you mean "draft-v15"?"#),
+  Mistake(
+    "version: 1\ndevice:\n  dialect: 1.3\n",
+    #"3:12: device.dialect is "1.3"; did you mean "virtio-1.3"?"#),
+  Mistake(
+    "version: 1\ndevice:\n  dialect: newest\n",
+    #"3:12: device.dialect is "newest"; write virtio-1.3, draft-v15 or rfc-asym-v3"#),
+  Mistake(
     "version: 1\ndevice:\n  queues: 65\n",
     #"3:11: device.queues is "65"; write a whole number from 1 to 64"#),
   Mistake(
@@ -164,6 +173,23 @@ private let mistakes: [Mistake] = [
   Mistake(
     "version: 1\nworkers:\n  poll: { spin-us: 1.5 }\n",
     #"3:20: workers.poll.spin-us is "1.5"; write a whole number from 0 to 1000000"#),
+  Mistake(
+    "version: 1\nworkers:\n  helpers: 65\n",
+    #"3:12: workers.helpers is "65"; write a whole number from 0 to 64"#),
+  Mistake(
+    "version: 1\nworkers:\n  helper-cpus: [x]\n",
+    #"3:17: workers.helper-cpus[0] is "x"; "#
+      + "write CPU numbers from 0 to 1023 or ranges, such as [2, 3] or [2-5]"),
+  Mistake(
+    "version: 1\nworkers:\n  helper-min-size: 512\n",
+    #"3:20: workers.helper-min-size is "512"; write a size from 1KiB to 64MiB, or off"#),
+  Mistake(
+    "version: 1\nworkers:\n  helper-min-size: 1MB\n",
+    #"3:20: workers.helper-min-size is "1MB"; write a size from 1KiB to 64MiB, or off; for example 1MiB"#
+  ),
+  Mistake(
+    "version: 1\nworkers:\n  helper-cpu: 6\n",
+    #"3:3: unknown key "helper-cpu" in workers; did you mean "helper-cpus"?"#),
   // Engines and algorithms.
   Mistake(
     "version: 1\nengines:\n  opensssl: {}\n",

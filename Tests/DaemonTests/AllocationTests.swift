@@ -28,8 +28,11 @@ extension TheDaemon {
       let client: CryptoClient
       let counters: String
 
-      /// `engine`: who serves everything; nil: whoever is best on this host.
-      init(engine: String? = nil) throws {
+      /// Starts both.
+      ///
+      /// `engine`: who serves everything; nil: whoever is best on this host. `workers`: their section of the capability
+      /// file.
+      init(engine: String? = nil, workers: String = "") throws {
         directory = try TemporaryDirectory()
         counters = directory.file("counters")
         let rules = engine.map { name in
@@ -39,7 +42,7 @@ extension TheDaemon {
             }.joined()
         }
         daemon = try DaemonProcess(
-          configuration: rules,
+          configuration: (rules ?? "version: 1\n") + workers,
           environment: [
             "LD_PRELOAD": try AllocationTests.counterLibrary(), "ALLOCATION_COUNTER_FILE": counters,
           ])
@@ -112,7 +115,9 @@ extension TheDaemon {
       ),
     ]
 
-    private static func operation(_ spec: SessionSpec, _ session: UInt64) -> OperationSpec {
+    private static func operation(
+      _ spec: SessionSpec, _ session: UInt64, byteCount: Int = 240
+    ) -> OperationSpec {
       let ivByteCount: Int
       var aad: [UInt8] = []
       switch spec {
@@ -122,7 +127,7 @@ extension TheDaemon {
       case .hash, .mac, .akcipher: ivByteCount = 0
       }
       return OperationSpec(
-        spec, sessionID: session, iv: Samples.bytes(ivByteCount), source: Samples.bytes(240),
+        spec, sessionID: session, iv: Samples.bytes(ivByteCount), source: Samples.bytes(byteCount),
         aad: aad)
     }
 
@@ -145,6 +150,27 @@ extension TheDaemon {
         total += 101_000
       }
       #expect(total == Self.sessions.count * 101_000)
+    }
+
+    @Test(arguments: [nil, "openssl"])
+    func helpersAllocateNothing(engine: String?) throws {
+      let setting = try Setting(
+        engine: engine, workers: "workers: { helpers: 2, helper-min-size: 1KiB }\n")
+      for (name, spec) in Self.sessions {
+        let session = try setting.client.openSession(spec)
+        let carousel = try Carousel(
+          setting.client, [Self.operation(spec, session, byteCount: 1024)], plans: Self.plans,
+          count: 30)
+        // Until both helpers have expanded the keys.
+        try carousel.run(2000)
+        let before = try (setting.worker, setting.counts(of: "vcrypto-h"))
+        #expect(before.1.count == 2)
+        try carousel.run(10_000)
+        let after = try (setting.worker, setting.counts(of: "vcrypto-h"))
+        #expect(after == before, "\(name)")
+        try carousel.expectRightAnswers()
+        carousel.dispose()
+      }
     }
 
     @Test func theCounterSeesAWorkersAllocations() throws {

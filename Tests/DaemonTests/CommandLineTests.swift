@@ -40,6 +40,25 @@ extension TheDaemon {
       ] { #expect(help.output.contains(word), "\(word)") }
     }
 
+    /// Bits 1 to 4 say opposite things in the drafts; bit 0 is REVISION_1 in one of them only.
+    @Test func explainKnowsTheDialects() throws {
+      func explain(_ arguments: String...) throws -> String {
+        let result = try FinishedProgram.run("vhost-crypto", ["explain"] + arguments)
+        #expect(result.status == .status(0))
+        return result.output
+      }
+      let usual = "CRYPTO_REVISION_1 (bit 0), CRYPTO_AEAD_STATELESS_MODE (bit 4)"
+      #expect(try explain("features", "0x11") == "features 0x11: \(usual)\n")
+      #expect(try explain("--dialect=virtio-1.3", "features=17") == "features 0x11: \(usual)\n")
+      for dialect in ["draft-v15", "rfc-asym-v3"] {
+        #expect(
+          try explain("--dialect", dialect, "features", "0x11")
+            == "features 0x11: unknown (bit 0), CRYPTO_AEAD_SESSION_MODE (bit 4)\n")
+      }
+      let wrong = try FinishedProgram.run("vhost-crypto", ["explain", "--dialect=v15", "1"])
+      #expect(wrong.status == .status(64) && wrong.errorOutput.contains("draft-v15"))
+    }
+
     // MARK: Wrong words
 
     @Test(

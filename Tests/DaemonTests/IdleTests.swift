@@ -94,7 +94,7 @@ extension TheDaemon {
       #expect(Self.allowedProcessors(control + "/status") == allowed)
     }
 
-    private static func task(_ name: String, of daemon: DaemonProcess) -> String? {
+    static func task(_ name: String, of daemon: DaemonProcess) -> String? {
       let folder = "/proc/\(daemon.pid)/task"
       let tasks = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
       return tasks.map { folder + "/" + $0 }.first {

@@ -115,7 +115,7 @@ extension TheDaemon {
       for (name, value) in [
         ("requests", first.requests), ("bytes", first.bytes), ("kicks", first.kicks),
         ("calls_sent", first.callsSent), ("calls_suppressed", first.callsSuppressed),
-        ("bounced", first.bounced),
+        ("bounced", first.bounced), ("helped", first.helped),
       ] {
         #expect(
           metrics.value("vhost_crypto_queue_\(name)_total", queue) == Double(value), "\(name)")

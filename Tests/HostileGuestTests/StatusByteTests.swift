@@ -129,7 +129,7 @@ extension HostileGuest {
     }
 
     @Test(arguments: [
-      2, 3, 0xFF, 0x002, 0x102, 0x202, 0x302, 0x400, 0x500, 0x8000_0000, UInt32.max,
+      2, 3, 0xFF, 0x002, 0x102, 0x202, 0x302, 0x404, 0x500, 0x8000_0000, UInt32.max,
     ])
     func unknownOperationIsNotSupported(opcode: UInt32) throws {
       for format in [RequestFormat.legacy, .revision1, .stateless] {

@@ -11,15 +11,19 @@ final class KeyStage {
   let client: CryptoClient
   let marker = Marker()
   let sessions: [MarkedSession]
+  /// Bytes in each request's text.
+  private let textByteCount: Int
   /// What `residue` has found already.
   private var known: Set<ProcessMemory.Hit> = []
 
   init(
     _ engine: EngineUnderTest, format: RequestFormat = .revision1, layout: SessionLayout? = nil,
-    arguments: [String] = [], servesStatistics: Bool = false
+    arguments: [String] = [], servesStatistics: Bool = false, workers: String = "",
+    textByteCount: Int = 64
   ) throws {
+    self.textByteCount = textByteCount
     daemon = try DaemonProcess(
-      arguments: arguments, configuration: "version: 1\n" + engine.algorithms,
+      arguments: arguments, configuration: "version: 1\n" + workers + engine.algorithms,
       servesStatistics: servesStatistics)
     client = try CryptoClient.start(
       path: daemon.socketPath, options: Frontend.Options(format: format), messageLayout: layout)
@@ -44,7 +48,7 @@ final class KeyStage {
   /// `identifiers` nil: stateless requests.
   func use(_ identifiers: [UInt64]?, _ some: [MarkedSession]? = nil) throws {
     let operations = (some ?? sessions).enumerated().map { index, session in
-      Self.operation(session.spec, identifiers?[index])
+      operation(session.spec, identifiers?[index])
     }
     for operation in operations {
       let status = try client.perform(operation).status
@@ -73,8 +77,8 @@ final class KeyStage {
   }
 
   /// A well-formed request of the session, in which there are no zeros: their ciphertext is searched for.
-  private static func operation(_ session: SessionSpec, _ id: UInt64?) -> OperationSpec {
-    let text = [UInt8](repeating: 0x22, count: 64)
+  private func operation(_ session: SessionSpec, _ id: UInt64?) -> OperationSpec {
+    let text = [UInt8](repeating: 0x22, count: textByteCount)
     func bytes(_ count: Int) -> [UInt8] { [UInt8](repeating: 0x11, count: count) }
     switch session {
     case .cipher(let cipher, _, _):

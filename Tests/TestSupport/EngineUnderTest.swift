@@ -10,7 +10,7 @@ public struct EngineUnderTest: Hashable, Sendable, CustomStringConvertible {
   public let claims: Set<CryptoAlgorithm>
   public var description: String { name }
 
-  /// A capability file's section that leaves every algorithm to the engine.
+  /// A capability file's section that leaves every symmetric algorithm to the engine, and nothing to any other.
   public var algorithms: String { Self.algorithms(engine: name) }
 
   static func algorithms(engine: String) -> String {
@@ -20,6 +20,7 @@ public struct EngineUnderTest: Hashable, Sendable, CustomStringConvertible {
       hash: { default: { engine: \(engine) } }
       mac: { default: { engine: \(engine) } }
       aead: { default: { engine: \(engine) } }
+      akcipher: { default: off }
 
     """
   }

@@ -20,28 +20,40 @@ enum Transport: CaseIterable, Hashable, Sendable {
   case revision1
   /// Exact lengths, every request with its own keys.
   case stateless
+  /// Draft v15; sessions by control queue.
+  case draftV15
+  /// Draft v15 without session mode, every request with its own keys.
+  case draftV15WithoutSessions
   /// Sessions by vhost-user messages, data requests as QEMU's guests send them.
   case currentMessages, messagesWithoutOpcode, messagesWithOpcodeFirst
 
-  /// The three layouts of a data request.
+  /// The three layouts of a data request in the default dialect.
   static let layouts: [Transport] = [.legacy, .revision1, .stateless]
+  static let drafts: [Transport] = [.draftV15, .draftV15WithoutSessions]
+  /// For tests that have a daemon for each.
+  static let everyLayout = layouts + drafts
 
   var format: RequestFormat {
     switch self {
     case .legacy, .currentMessages, .messagesWithoutOpcode: .legacy
     case .revision1, .messagesWithOpcodeFirst: .revision1
     case .stateless: .stateless
+    case .draftV15: .draftV15
+    case .draftV15WithoutSessions: .draftV15WithoutSessions
     }
   }
 
   var messageLayout: SessionLayout? {
     switch self {
-    case .legacy, .revision1, .stateless: nil
+    case .legacy, .revision1, .stateless, .draftV15, .draftV15WithoutSessions: nil
     case .currentMessages: .current
     case .messagesWithoutOpcode: .withoutOpcode
     case .messagesWithOpcodeFirst: .opcodeFirst
     }
   }
+
+  /// Whether requests name a session instead of carrying keys.
+  var hasSessions: Bool { self != .stateless && self != .draftV15WithoutSessions }
 
   /// Whether sessions of the service can be made: the oldest message knows ciphers and chains only.
   func carries(_ service: VirtioCryptoService) -> Bool {
@@ -70,14 +82,17 @@ final class Guest {
     client = try CryptoClient.start(
       path: path, options: Frontend.Options(format: transport.format), memory: memory,
       messageLayout: transport.messageLayout)
-    guard client.format == transport.format else {
+    var format = client.format
+    // Draft v15 has no session bit for a service that is off.
+    if transport == .draftV15 { format.sessionServices = transport.format.sessionServices }
+    guard format == transport.format else {
       throw TestSupportError("the device does not offer \(transport)")
     }
   }
 
   /// Opens a session, or none where requests carry everything.
   func open(_ spec: SessionSpec) throws -> UInt64? {
-    transport == .stateless ? nil : try client.openSession(spec)
+    transport.hasSessions ? try client.openSession(spec) : nil
   }
 
   func close(_ session: UInt64?, _ spec: SessionSpec) throws {
@@ -199,7 +214,14 @@ final class TestBench {
   ) throws {
     let directory = try TemporaryDirectory()
     let paths = transports.indices.dropFirst().map { directory.file("guest\($0).sock") }
-    let section = device.isEmpty ? "" : "device: { \(device.joined(separator: ", ")) }\n"
+    // One section for all devices: drafts and the default dialect do not share a daemon.
+    let dialect = transports.first?.format.dialect ?? .virtio13
+    guard transports.allSatisfy({ $0.format.dialect == dialect }) else {
+      throw TestSupportError("transports of several dialects")
+    }
+    let isNamed = dialect == .virtio13 || device.contains { $0.hasPrefix("dialect:") }
+    let lines = device + (isNamed ? [] : ["dialect: \(dialect.rawValue)"])
+    let section = lines.isEmpty ? "" : "device: { \(lines.joined(separator: ", ")) }\n"
     daemon = try DaemonProcess(
       arguments: paths.map { "--socket-path=\($0)" },
       configuration: "version: 1\n" + section + algorithms)

@@ -172,9 +172,11 @@ extension DeviceTests {
   struct KnownAnswerTests {
     static let engines = (try? EngineUnderTest.all()) ?? []
 
-    @Test(arguments: engines)
-    func everyKnownAnswerComesFromEveryEngine(_ engine: EngineUnderTest) throws {
-      let bench = try TestBench(Transport.layouts, algorithms: engine.algorithms)
+    @Test(arguments: engines, [Transport.layouts, Transport.drafts])
+    func everyKnownAnswerComesFromEveryEngine(
+      _ engine: EngineUnderTest, _ transports: [Transport]
+    ) throws {
+      let bench = try TestBench(transports, algorithms: engine.algorithms)
       var faults: [String] = []
       for known in KnownAnswerCase.all where engine.claims.contains(known.algorithm) {
         for probe in try known.probes() {

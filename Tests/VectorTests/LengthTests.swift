@@ -9,7 +9,7 @@ import VirtioSpec
 extension DeviceTests {
   @Suite("Result lengths")
   struct LengthTests {
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func everyTruncationOfAHashIsItsHead(_ transport: Transport) throws {
       var random = SeededRandom.printed()
       let bench = try TestBench([transport])
@@ -24,7 +24,7 @@ extension DeviceTests {
       try bench.finish()
     }
 
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func everyTruncationOfACodeIsItsHead(_ transport: Transport) throws {
       var maker = OperationMaker(random: .printed())
       let bench = try TestBench([transport])
@@ -61,7 +61,7 @@ extension DeviceTests {
     }
 
     /// A session's length bounds its requests: its head may be asked for, more may not.
-    @Test(arguments: [Transport.legacy, .revision1])
+    @Test(arguments: [Transport.legacy, .revision1, .draftV15])
     func lengthOfTheSessionBoundsTheRequest(_ transport: Transport) throws {
       let bench = try TestBench([transport])
       let guest = try bench.guest
@@ -93,7 +93,7 @@ extension DeviceTests {
       try bench.finish()
     }
 
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func shakeGivesAsManyBytesAsAskedFor(_ transport: Transport) throws {
       var random = SeededRandom.printed()
       let bench = try TestBench([transport])
@@ -148,7 +148,7 @@ extension DeviceTests {
       ),
     ]
 
-    @Test(arguments: Transport.layouts, Shape.allCases)
+    @Test(arguments: Transport.everyLayout, Shape.allCases)
     func usedLengthIsResultAndStatus(_ transport: Transport, _ shape: Shape) throws {
       let bench = try TestBench([transport])
       let guest = try bench.guest
@@ -164,7 +164,7 @@ extension DeviceTests {
       try bench.finish()
     }
 
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func chainWithoutAWritableByteIsUsedWithLengthZero(_ transport: Transport) throws {
       let bench = try TestBench([transport])
       let guest = try bench.guest
@@ -188,7 +188,7 @@ extension DeviceTests {
       try bench.finish()
     }
 
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func authenticatedDestinationMayHaveRoomToSpare(_ transport: Transport) throws {
       var random = SeededRandom.printed()
       let bench = try TestBench([transport])

@@ -33,7 +33,7 @@ struct Probe {
   /// Carries the probe out; what is wrong with the device, or nil.
   func run(_ guest: Guest, _ shape: Shape) throws -> String? {
     var sessionID: UInt64?
-    if guest.transport != .stateless {
+    if guest.transport.hasSessions {
       let answer = try guest.client.createSession(session)
       if case .sessionRefused(let status) = expected {
         return answer.status == status ? nil : "session: \(answer.status) instead of \(status)"

@@ -155,7 +155,7 @@ extension DeviceTests {
     }
 
     /// One device, many sessions of all services at once, requests in random order.
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func sessionsOfAllServicesLiveSideBySide(_ transport: Transport) throws {
       var maker = OperationMaker(random: .printed())
       let bench = try TestBench([transport])

@@ -8,7 +8,7 @@ import VirtioSpec
 extension DeviceTests {
   @Suite("Tampering")
   struct TamperingTests {
-    @Test(arguments: AEADAlgorithm.allCases, Transport.layouts)
+    @Test(arguments: AEADAlgorithm.allCases, Transport.everyLayout)
     func tamperedMessageGivesNoPlaintext(
       _ aead: AEADAlgorithm, _ transport: Transport
     ) throws {
@@ -60,7 +60,7 @@ extension DeviceTests {
     }
 
     /// CCM counts its text in the bytes that the nonce leaves: 65536 are too many beside 13.
-    @Test(arguments: Transport.layouts)
+    @Test(arguments: Transport.everyLayout)
     func textTooLongForItsNonceIsAnError(_ transport: Transport) throws {
       let bench = try TestBench([transport])
       let guest = try bench.guest

@@ -45,5 +45,7 @@ long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descri
 int clinux_forbid_dumps(void);
 // Wipes the 32 KiB of stack below the caller's frame.
 void clinux_wipe_stack(void);
+// Lets the calling thread run wherever the process may, although its maker was pinned.
+int clinux_unpin_current_thread(void);
 int clinux_pin_current_thread(int cpu);
 int clinux_name_current_thread(const char *name);
