@@ -1,3 +1,5 @@
+import Glibc
+
 /// Whose sample it is.
 enum BenchSide: String, Codable, CaseIterable, Sendable {
   /// The back-end of `--socket-path` or `--daemon`.
@@ -78,6 +80,8 @@ struct BenchComparison {
   /// The two processors, where it is known which they are.
   let pingPong: LinePingPong?
 
+  /// DPDK's takes some milliseconds to free a connection's pools, on the front-end's processor.
+  private static let settlingMicroseconds: UInt32 = 20_000
   /// How many rounds are tried for each that is to count.
   private static let patience = 3
 
@@ -98,6 +102,8 @@ struct BenchComparison {
       for side in order {
         let sample = try measure(side)
         round.samples.append(sample)
+        // What a back-end tidies up once its front-end is gone must not be the next side's burden.
+        usleep(Self.settlingMicroseconds)
         if let pingPong { round.lines.append(try pingPong.nanoseconds()) }
         try report(rounds.count, sample, round.lines.suffix(2))
       }
