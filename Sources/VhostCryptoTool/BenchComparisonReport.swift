@@ -12,6 +12,7 @@ struct BenchSampleLine: Encodable {
   var lineNanosecondsBefore: Double?
   var lineNanosecondsAfter: Double?
   var latencyMicroseconds: BenchRow.Latency?
+  var processorShare: Double?
   var engine: String?
   var verified: UInt64
   var compared: UInt64
@@ -27,6 +28,7 @@ struct BenchSampleLine: Encodable {
     lineNanosecondsBefore = lines.first ?? nil
     lineNanosecondsAfter = lines.last ?? nil
     latencyMicroseconds = sample.row?.latencyMicroseconds
+    processorShare = sample.row?.processorShare
     engine = sample.engine
     verified = sample.verified
     compared = sample.compared

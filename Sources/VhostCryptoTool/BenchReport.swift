@@ -27,6 +27,8 @@ struct BenchRow: Codable, Sendable {
   var requestsPerSecond: Double
   var megabytesPerSecond: Double
   var latencyMicroseconds: Latency
+  /// How much of the time the front-end's threads had a processor: polling ones have it always, unless others want it.
+  var processorShare: Double
   var kicks: UInt64
   var sleeps: UInt64
   /// Results that equal the independent computation, and results that were compared with it.
@@ -52,6 +54,9 @@ struct BenchRow: Codable, Sendable {
     latencyMicroseconds = Latency(
       p50: microseconds(50), p90: microseconds(90), p99: microseconds(99),
       p999: microseconds(99.9), max: microseconds(100))
+    processorShare =
+      tally.seconds > 0
+      ? min(1, tally.processorSeconds / tally.seconds / Double(settings.queueCount)) : 0
     kicks = tally.kickCount
     sleeps = tally.sleepCount
     verified = tally.matchedCount

@@ -5,6 +5,8 @@ import VhostUserFrontend
 struct BenchTally: Sendable {
   var requestCount: UInt64 = 0
   var seconds: Double = 0
+  /// Of the queue's thread, the processor time.
+  var processorSeconds: Double = 0
   var comparedCount: UInt64 = 0
   var matchedCount: UInt64 = 0
   var kickCount: UInt64 = 0
@@ -16,6 +18,7 @@ struct BenchTally: Sendable {
   mutating func add(_ other: BenchTally) {
     requestCount += other.requestCount
     seconds = max(seconds, other.seconds)
+    processorSeconds += other.processorSeconds
     comparedCount += other.comparedCount
     matchedCount += other.matchedCount
     kickCount += other.kickCount
@@ -117,6 +120,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
 
   /// Requests at full depth for the time that the settings give.
   mutating func run() throws -> BenchTally {
+    let processorStart = threadProcessorNanoseconds()
     let start = monotonicNanoseconds()
     let end = start &+ UInt64(settings.seconds * 1e9)
     var lastProgress = start
@@ -134,6 +138,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
     // The tail that is still in flight is not counted in the rate: the load falls off there.
     let counted = tally.requestCount
     tally.seconds = Double(now &- start) / 1e9
+    tally.processorSeconds = Double(threadProcessorNanoseconds() &- processorStart) / 1e9
     try drain()
     var result = tally
     result.requestCount = counted

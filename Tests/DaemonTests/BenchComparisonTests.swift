@@ -22,6 +22,7 @@ extension TheDaemon {
       var side: String?
       var requestsPerSecond: Double?
       var engine: String?
+      var processorShare: Double?
       // A comparison's.
       var rounds: Int?
       var roundsInAll: Int?
@@ -68,6 +69,9 @@ extension TheDaemon {
           ])
         #expect(samples.compactMap(\.round) == [0, 0, 0, 1, 1, 1, 2, 2, 2])
         #expect(samples.allSatisfy { ($0.requestsPerSecond ?? 0) > 0 })
+        for sample in samples where sample.side != "raw" {
+          #expect((0.0...1.0).contains(sample.processorShare ?? -1))
+        }
         #expect(samples.filter { $0.side == "raw" }.allSatisfy { $0.engine != nil })
         let results = lines.filter { $0.type == "comparison" && $0.byteCount == size }
         #expect(results.count == 1)
