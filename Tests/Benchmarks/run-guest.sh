@@ -131,7 +131,7 @@ done
 jq -rs '
   def quantile(f): sort | (f * (length - 1)) as $at | ($at | floor) as $low
     | .[$low] + (.[[$low + 1, length - 1] | min] - .[$low]) * ($at - $low);
-  def short: if . >= 100 then round else . * 1000 | round / 1000 end | tostring;
+  def short: if . >= 100 then round else . * 1000 | round | . / 1000 end | tostring;
   def spread: "\(quantile(0.5) | short) (\(quantile(0.25) | short)-\(quantile(0.75) | short))";
   def regime: .lines | add / length;
   map(select(.counts)) as $good
@@ -149,8 +149,8 @@ jq -rs '
          ($pairs | map(.ours."per-second") | quantile(0.5) | round),
          ($pairs | map(.builtin."per-second") | quantile(0.5) | round),
          ($pairs | map(.ours."per-second" / .builtin."per-second") | spread),
-         ($pairs | map(.ours."p50-us") | quantile(0.5)),
-         ($pairs | map(.builtin."p50-us") | quantile(0.5)),
+         ($pairs | map(.ours."p50-us") | quantile(0.5) | short),
+         ($pairs | map(.builtin."p50-us") | quantile(0.5) | short),
          ($pairs | map(.ours."p50-us" / .builtin."p50-us") | spread)])
   | map(tostring | gsub(" "; "")) | join(" ")' "$results" | column -t
 echo "bench-guest: $((round - steady)) of $round rounds do not count: the distance of the processors" \
