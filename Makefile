@@ -8,12 +8,14 @@ BUILD_PACKAGES := liburing-dev libssl-dev libkcapi-dev
 ifeq ($(shell uname -m),x86_64)
 BUILD_PACKAGES += libipsec-mb-dev
 endif
-GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev
+# For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
+PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
+GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages guest build run test test-generic test-fast lint format check bench bench-rsa clean
+.PHONY: algorithm-table help packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +69,16 @@ algorithm-table: build guest ## the README's table of algorithms: engines here a
 bench: build ## throughput and latency of the daemon on this machine, verified
 	$(BUILD)/vhost-crypto bench --daemon $(BUILD)/vhost-user-crypto --size 64,1024,16KiB \
 	  --op aes-128-cbc-encrypt --op aes-128-cbc-decrypt --op aes-128-gcm-encrypt --op hmac-sha256
+
+peer-packages: ## install what building DPDK's back-end needs from Debian (needs root)
+	@dpkg -s $(PEER_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PEER_PACKAGES); }
+
+bench-peers: build peer-packages ## ours and DPDK's back-end in turn on the same core, ratios; some minutes on a quiet machine
+	@Tests/Benchmarks/run-peers.sh
+
+bench-guest: build guest ## a real guest on ours and on QEMU's own back-end in turn, ratios of throughput and latency
+	@Tests/Benchmarks/run-guest.sh
 
 bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
 	Tests/Benchmarks/rsa-signatures.sh

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CryptoTypes
+import EngineContract
 import Foundation
 import VhostUserFrontend
 
@@ -11,6 +12,15 @@ struct Bench: ParsableCommand {
     discussion: """
       Connects as a vhost-user front-end, keeps --depth requests in flight per queue, and compares results with an \
       independent computation: every one of the first pass, and a sample afterwards. A wrong result ends with status 1.
+
+      With --against or --raw, samples of all sides take turns, each over a connection of its own, so that a back-end \
+      that is not measured has nobody to serve. Ratios are of neighbours in time; reported are their median, quartiles \
+      and extremes. Rounds in which the processors' distance changed do not count, and those of different distances \
+      are never put together; when no round counts, the status is 75.
+
+      Examples:
+        vhost-crypto bench --daemon .build/release/vhost-user-crypto --raw --cpu 0 --backend-cpu 1
+        vhost-crypto bench --socket-path /run/a.sock --against /run/b.sock --samples 21 --seconds 0.3
       """)
 
   @Option(help: "The daemon's vhost-user socket.")
@@ -54,14 +64,23 @@ struct Bench: ParsableCommand {
   @Option(help: "How sessions are created: control (queue) or message.")
   var sessions: String = "control"
 
+  @Option(help: "Layout of session messages: current, opcode-first or without-opcode.")
+  var messageLayout: String = "current"
+
+  @Flag(
+    help: "Chain N is always entry N of a ring of --depth entries, which DPDK 22.11 relies on.")
+  var inOrder = false
+
   @Option(help: "Processor to pin the first queue's thread to; further threads take the next ones.")
   var cpu: Int?
 
   @Flag(inversion: .prefixedNo, help: "Compare results with an independent computation.")
   var verify = true
 
-  @Flag(help: "Print JSON.")
+  @Flag(help: "Print a line of JSON for each measurement.")
   var json = false
+
+  @OptionGroup var comparison: BenchComparisonOptions
 
   func run() throws {
     do {
@@ -69,6 +88,9 @@ struct Bench: ParsableCommand {
     } catch let failure as BenchFailure {
       Self.complain(failure.message)
       throw ExitCode(failure.status)
+    } catch let error as EngineError {
+      Self.complain(error.description)
+      throw ExitCode(BenchFailure.unavailable)
     } catch let error as FrontendError {
       Self.complain(error.description)
       throw ExitCode(BenchFailure.wrong)
@@ -90,21 +112,52 @@ struct Bench: ParsableCommand {
     }
     let run = BenchRun(
       socketPath: path, settings: settings, patienceMilliseconds: child == nil ? 0 : 10000)
-    var rows: [BenchRow] = []
-    for operation in operations {
-      for size in operation.fixedByteCount.map({ [$0] }) ?? sizes {
-        let row = try run.measure(operation, byteCount: size)
-        if !json { print(rows.isEmpty ? BenchReport.header + "\n" : "", terminator: "") }
-        if !json { print(BenchReport.line(row)) }
-        rows.append(row)
-      }
+    let cases = operations.flatMap { operation in
+      (operation.fixedByteCount.map { [$0] } ?? sizes).map { (operation, $0) }
     }
-    if json { print(try BenchReport.json(rows)) }
-    if let wrong = rows.first(where: { $0.verified != $0.compared }) {
+    if comparison.isWanted {
+      try compareAll(cases, run)
+      return
+    }
+    var wrong: BenchRow?
+    for (index, (operation, size)) in cases.enumerated() {
+      let row = try run.measure(operation, byteCount: size)
+      if index == 0 && !json { print(BenchReport.header) }
+      if json { try BenchReport.printLine(row) } else { print(BenchReport.line(row)) }
+      if row.verified != row.compared && wrong == nil { wrong = row }
+    }
+    if let wrong {
       throw BenchFailure(
         message: "\(wrong.operation) at \(wrong.byteCount) bytes: "
           + "\(wrong.compared - wrong.verified) of \(wrong.compared) results are wrong",
         status: BenchFailure.wrong)
+    }
+  }
+
+  private func compareAll(_ cases: [(BenchOperation, Int)], _ run: BenchRun) throws {
+    let againstSettings = try comparison.settings(from: run.settings)
+    let comparer = BenchComparer(
+      device: run,
+      against: comparison.against.map {
+        BenchRun(socketPath: $0, settings: againstSettings, patienceMilliseconds: 0)
+      },
+      ceiling: comparison.raw ? try BenchCeiling(engine: comparison.rawEngine) : nil,
+      options: comparison, json: json)
+    var unsteady: [String] = []
+    for (index, (operation, size)) in cases.enumerated() {
+      let lines = try comparer.compare(operation, byteCount: size)
+      if index == 0 && !json { print(BenchComparisonLine.header) }
+      for line in lines {
+        if json { try BenchReport.printLine(line) } else { print(line.tableLine) }
+      }
+      if lines.allSatisfy({ $0.rounds == 0 }) {
+        unsteady.append("\(operation.name) at \(size) bytes")
+      }
+    }
+    if !unsteady.isEmpty {
+      throw BenchFailure(
+        message: "the processors' distance changed in every round of "
+          + unsteady.joined(separator: ", "), status: BenchFailure.unsteady)
     }
   }
 
@@ -142,10 +195,20 @@ struct Bench: ParsableCommand {
     guard isIndirect || depth <= 3640 else {
       throw BenchFailure.usage("--depth is at most 3640 with direct descriptors, not \(depth)")
     }
-    return BenchSettings(
+    guard !inOrder || (isIndirect && depth.nonzeroBitCount == 1) else {
+      throw BenchFailure.usage(
+        "--in-order wants indirect descriptors and a --depth that is a power of two")
+    }
+    try comparison.check(cpu: cpu)
+    var settings = BenchSettings(
       depth: depth, batch: min(batch, depth), queueCount: queues, seconds: seconds, mode: mode,
       isIndirect: isIndirect, layoutName: layout, sessions: sessions, processor: cpu,
       verifies: verify)
+    settings.isInOrder = inOrder
+    settings.messageLayout = try BenchComparisonOptions.messageLayout(
+      messageLayout, of: "--message-layout")
+    _ = try comparison.settings(from: settings)
+    return settings
   }
 
   private func checkedOperations() throws -> [BenchOperation] {

@@ -12,6 +12,8 @@ struct BenchRow: Codable, Sendable {
     var max: Double
   }
 
+  /// Which kind of line it is.
+  var type = "measurement"
   var operation: String
   var byteCount: Int
   var depth: Int
@@ -25,6 +27,8 @@ struct BenchRow: Codable, Sendable {
   var requestsPerSecond: Double
   var megabytesPerSecond: Double
   var latencyMicroseconds: Latency
+  /// How much of the time the front-end's threads had a processor: polling ones have it always, unless others want it.
+  var processorShare: Double
   var kicks: UInt64
   var sleeps: UInt64
   /// Results that equal the independent computation, and results that were compared with it.
@@ -50,6 +54,9 @@ struct BenchRow: Codable, Sendable {
     latencyMicroseconds = Latency(
       p50: microseconds(50), p90: microseconds(90), p99: microseconds(99),
       p999: microseconds(99.9), max: microseconds(100))
+    processorShare =
+      tally.seconds > 0
+      ? min(1, tally.processorSeconds / tally.seconds / Double(settings.queueCount)) : 0
     kicks = tally.kickCount
     sleeps = tally.sleepCount
     verified = tally.matchedCount
@@ -90,10 +97,10 @@ enum BenchReport {
     }.joined(separator: " ")
   }
 
-  /// All rows as a JSON array.
-  static func json(_ rows: [BenchRow]) throws -> String {
+  /// Prints a line of JSON, at once even where the output is no terminal.
+  static func printLine(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-    return String(decoding: try encoder.encode(rows), as: UTF8.self)
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    FileHandle.standardOutput.write(try encoder.encode(value) + Data("\n".utf8))
   }
 }

@@ -32,8 +32,13 @@ struct BenchRun {
     }
     var tally = try runTogether(workers)
     for seat in workers { seat.worker.dispose() }
-    if settings.verifies {
+    // The round trip is made of single chains, wherever the ring stands.
+    if settings.verifies && !settings.isInOrder {
       try checkRoundTrip(operation, byteCount, sessionID, client, &random, &tally)
+    }
+    if let sessionID {
+      // A back-end that keeps sessions beyond their connection would run out of them.
+      try client.destroySession(sessionID, service: operation.session.service)
     }
     return BenchRow(
       operation: operation.name, byteCount: byteCount, settings: settings, tally: tally)
@@ -55,7 +60,11 @@ struct BenchRun {
     let client = try CryptoClient.start(
       frontend, memory: try GuestRAM(byteCount: memoryByteCount(byteCount)),
       dataQueueCount: settings.queueCount, queueSize: queueSize,
-      messageLayout: settings.sessions == .message ? .current : nil)
+      messageLayout: settings.sessions == .message ? settings.messageLayout : nil)
+    if frontend.protocolFeatures & ProtocolFeature.status != 0 {
+      // ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK: some back-ends (DPDK's) wait for it before they serve a ring.
+      try frontend.setStatus(0xF)
+    }
     guard frontend.requestFormat == settings.format else {
       throw BenchFailure(
         message: "the device does not offer the request layout \(settings.layoutName)",
@@ -72,6 +81,7 @@ struct BenchRun {
   }
 
   private var queueSize: UInt16 {
+    if settings.isInOrder { return UInt16(settings.depth) }
     // Header, key, second key, IV, source, AAD, destination, result and status at most.
     let descriptors = settings.isIndirect ? settings.depth : settings.depth * 9
     var size: UInt16 = 256

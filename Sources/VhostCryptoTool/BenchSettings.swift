@@ -1,5 +1,6 @@
 import CryptoTypes
 import VhostUserFrontend
+import VhostUserProtocol
 
 /// A reason to stop, in one line, and the exit status that goes with it.
 struct BenchFailure: Error {
@@ -7,6 +8,8 @@ struct BenchFailure: Error {
   static let usage: Int32 = 64
   /// `EX_UNAVAILABLE`: no daemon, or it does not do what is to be measured.
   static let unavailable: Int32 = 69
+  /// `EX_TEMPFAIL`: the machine did not hold still; another time it may.
+  static let unsteady: Int32 = 75
   /// A wrong result, or a device that breaks the protocol.
   static let wrong: Int32 = 1
 
@@ -42,6 +45,12 @@ struct BenchSettings: Sendable {
   var isIndirect: Bool
   var layoutName: String
   var sessions: Sessions
+  /// Of session messages.
+  var messageLayout = SessionLayout.current
+  /// Chain number N is always entry N of the ring.
+  ///
+  /// As drivers with IN_ORDER do it, which some back-ends rely on: DPDK 22.11 writes the used entry of chain N to entry N.
+  var isInOrder = false
   /// Of the first queue's thread; the others follow.
   var processor: Int?
   var verifies: Bool
@@ -55,6 +64,11 @@ struct BenchSettings: Sendable {
   }
 
   static let layoutNames = ["legacy", "revision1", "stateless"]
+
+  /// Names of the layouts of session messages, and which versions of QEMU and DPDK use them: see `SessionLayout`.
+  static let messageLayouts: [String: SessionLayout] = [
+    "current": .current, "opcode-first": .opcodeFirst, "without-opcode": .withoutOpcode,
+  ]
 
   /// Bytes of a size such as `64`, `16KiB` or `1MiB`; nil for anything else.
   static func byteCount(_ text: String) -> Int? {

@@ -12,6 +12,15 @@ public func monotonicNanoseconds() -> UInt64 {
     &+ UInt64(truncatingIfNeeded: time.tv_nsec)
 }
 
+/// Processor time of the calling thread.
+public func threadProcessorNanoseconds() -> UInt64 {
+  var time = timespec()
+  // SAFETY: the kernel fills the structure during the call.
+  unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000
+    &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+}
+
 /// A point in time to be done by, on the monotonic clock.
 struct Deadline {
   private let end: ContinuousClock.Instant

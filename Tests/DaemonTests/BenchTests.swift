@@ -6,9 +6,10 @@ import VhostUserFrontend
 extension TheDaemon {
   @Suite("vhost-crypto bench against the running daemon")
   struct BenchTests {
-    /// What is looked at in a row of `--json`.
+    /// What is looked at in a line of `--json`.
     private struct Row: Decodable {
       struct Latency: Decodable { var p50, p90, p99, p999, max: Double }
+      var type: String
       var operation: String
       var byteCount: Int
       var layout: String
@@ -27,8 +28,9 @@ extension TheDaemon {
         "vhost-crypto", ["bench", "--socket-path=\(socket)", "--json", "--seconds=0.1"] + arguments)
       #expect(result.status == .status(0), "\(result.errorOutput)")
       #expect(result.errorOutput == "")
-      let rows = try JSONDecoder().decode([Row].self, from: Data(result.output.utf8))
+      let rows = try result.jsonLines(Row.self)
       for row in rows {
+        #expect(row.type == "measurement")
         #expect(row.verified == row.compared && row.compared > 0, "\(row)")
         #expect(row.requests > 0 && row.requestsPerSecond > 0)
         let latency = row.latencyMicroseconds

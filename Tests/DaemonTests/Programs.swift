@@ -45,6 +45,13 @@ struct FinishedProgram {
     return FinishedProgram(status: exit, output: output, errorOutput: errorOutput)
   }
 
+  /// Standard output, each line of which is a value of its own.
+  func jsonLines<Value: Decodable>(_ type: Value.Type) throws -> [Value] {
+    try output.split(separator: "\n").map {
+      try JSONDecoder().decode(Value.self, from: Data($0.utf8))
+    }
+  }
+
   /// Expects nothing but one line on standard error, and this exit status.
   func expectComplaint(
     _ status: Int32, _ words: String..., from name: String = "vhost-user-crypto",

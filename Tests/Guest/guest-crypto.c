@@ -6,14 +6,11 @@
  *
  *   mode=selftest   each key size, size and shape below, `iterations` times (the default)
  *   mode=hold       the same, waiting for a line on standard input before each iteration
- *   mode=bench      requests per second of both drivers, `seconds` for each measurement
  *   hold=1          wait for a line on standard input before and after the traffic
  *   iterations=1    rounds of selftest and hold
  *   max=65536       largest request in bytes, a multiple of 16. The driver sends n segments as
  *                   n(n+1)/2 descriptors: QEMU's own back-end dies above 1024 of them (128 KiB),
  *                   655360 stays below 32768, and 1 MiB has more than a table can link
- *   seconds=2       length of one measurement of bench
- *   jobs=1          processes that bench runs at once
  *   seed=1          of keys, IVs, data and of the places where buffers are cut
  *
  * One call of crypt() is exactly one request to the driver, so that the host can compare the
@@ -27,24 +24,14 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <linux/if_alg.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "guest-program.h"
-
-#define DEVICE_DRIVER "virtio_crypto_aes_cbc"
-#define SOFTWARE_DRIVER "cbc(aes-generic)"
+/* AF_ALG, behind what every program has. */
+#include "guest-alg.h"
 
 enum {
-  block_bytes = 16,
   page_bytes = 4096,
   piece_limit = 8, /* 64 KiB in 8 unaligned pieces stay below 1024 descriptors */
 };
@@ -64,8 +51,8 @@ struct counter {
 
 static struct {
   const char *mode;
-  unsigned long hold, iterations, max, seconds, jobs, seed;
-} options = {"selftest", 0, 1, 65536, 2, 1, 1};
+  unsigned long hold, iterations, max, seed;
+} options = {"selftest", 0, 1, 65536, 1};
 
 /* Requests to the device's driver alone: [0] decrypt, [1] encrypt. */
 static struct counter device_total[2];
@@ -84,73 +71,7 @@ static void fill_random(uint8_t *bytes, size_t count) {
   for (size_t i = 0; i < count; i++) bytes[i] = (uint8_t)(next_random() >> 56);
 }
 
-/* ---- AF_ALG --------------------------------------------------------------------------------- */
-
-/* One key in one driver: the bound socket, and the one that takes requests. */
-struct transform {
-  int bound, request;
-  bool is_device;
-};
-
-static int alg_socket(const char *type, const char *driver) {
-  struct sockaddr_alg address = {.salg_family = AF_ALG};
-  strcpy((char *)address.salg_type, type);
-  strcpy((char *)address.salg_name, driver);
-  int fd = socket(AF_ALG, SOCK_SEQPACKET, 0);
-  if (fd < 0) fail("socket(AF_ALG)");
-  if (bind(fd, (struct sockaddr *)&address, sizeof address)) fail("bind %s", driver);
-  return fd;
-}
-
-static struct transform open_transform(const char *driver, const uint8_t *key, size_t key_bytes) {
-  struct transform t = {.is_device = strcmp(driver, DEVICE_DRIVER) == 0};
-  t.bound = alg_socket("skcipher", driver);
-  if (setsockopt(t.bound, SOL_ALG, ALG_SET_KEY, key, key_bytes)) fail("key for %s", driver);
-  t.request = accept(t.bound, NULL, 0);
-  if (t.request < 0) fail("accept for %s", driver);
-  /* Too small a buffer would block the sender, or cut one request into two. */
-  int room = (int)options.max * 2 + (1 << 20);
-  if (setsockopt(t.request, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) ||
-      setsockopt(t.request, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room))
-    fail("socket buffer of %d bytes", room);
-  return t;
-}
-
-static void close_transform(struct transform t) {
-  close(t.request);
-  close(t.bound);
-}
-
-/* Says what the next request is; its data, if not given here, follows. */
-static void send_start(int fd, bool encrypt, const uint8_t *iv, struct iovec *vectors,
-                       size_t vector_count, int flags) {
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(uint32_t)) +
-               CMSG_SPACE(sizeof(struct af_alg_iv) + block_bytes)];
-  } control = {0};
-  struct msghdr message = {.msg_iov = vectors,
-                           .msg_iovlen = vector_count,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *part = CMSG_FIRSTHDR(&message);
-  part->cmsg_level = SOL_ALG;
-  part->cmsg_type = ALG_SET_OP;
-  part->cmsg_len = CMSG_LEN(sizeof(uint32_t));
-  *(uint32_t *)(void *)CMSG_DATA(part) = encrypt ? ALG_OP_ENCRYPT : ALG_OP_DECRYPT;
-  part = CMSG_NXTHDR(&message, part);
-  part->cmsg_level = SOL_ALG;
-  part->cmsg_type = ALG_SET_IV;
-  part->cmsg_len = CMSG_LEN(sizeof(struct af_alg_iv) + block_bytes);
-  struct af_alg_iv *value = (void *)CMSG_DATA(part);
-  value->ivlen = block_bytes;
-  memcpy(value->iv, iv, block_bytes);
-
-  size_t expected = 0;
-  for (size_t i = 0; i < vector_count; i++) expected += vectors[i].iov_len;
-  ssize_t sent = sendmsg(fd, &message, flags);
-  if (sent < 0 || (size_t)sent != expected) fail("sendmsg of %zu bytes gave %zd", expected, sent);
-}
+/* ---- Requests ------------------------------------------------------------------------------- */
 
 /* Cuts a buffer at random places, down to single bytes; returns how many pieces there are. */
 static size_t cut(uint8_t *bytes, size_t count, struct iovec *vectors) {
@@ -268,8 +189,8 @@ static void verify_round(void) {
     for (size_t k = 0; k < 3; k++) {
       uint8_t key[32], iv[block_bytes];
       fill_random(key, sizeof key);
-      struct transform device = open_transform(DEVICE_DRIVER, key, key_sizes[k]);
-      struct transform software = open_transform(SOFTWARE_DRIVER, key, key_sizes[k]);
+      struct transform device = open_transform(DEVICE_DRIVER, key, key_sizes[k], options.max);
+      struct transform software = open_transform(SOFTWARE_DRIVER, key, key_sizes[k], options.max);
       for (enum shape shape = flat; shape < shape_count; shape++) {
         size_t count = sizes[s];
         size_t shift = shape == flat ? 0 : next_random() % page_bytes;
@@ -320,7 +241,7 @@ static void print_references(void) {
   for (size_t k = 0; k < 3; k++) {
     size_t key_bytes = 16 + 8 * k;
     uint8_t digest[32];
-    struct transform device = open_transform(DEVICE_DRIVER, keys[k], key_bytes);
+    struct transform device = open_transform(DEVICE_DRIVER, keys[k], key_bytes, options.max);
     crypt_bytes(device, true, iv, flat, plain, cipher, count);
     close_transform(device);
     sha256(cipher, count, digest);
@@ -333,64 +254,12 @@ static void print_references(void) {
   }
 }
 
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-/* One driver, direction and size: `jobs` processes with a key each, for `seconds`. */
-static void bench(const char *driver, bool encrypt, size_t count) {
-  uint64_t *done =
-      mmap(NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (done == MAP_FAILED) fail("mmap");
-  double start = now();
-  for (unsigned long job = 0; job < options.jobs; job++) {
-    pid_t child = fork();
-    if (child < 0) fail("fork");
-    if (child > 0) continue;
-    uint8_t key[16] = {(uint8_t)job}, iv[block_bytes] = {0};
-    struct transform t = open_transform(driver, key, sizeof key);
-    while (now() - start < (double)options.seconds) {
-      crypt_bytes(t, encrypt, iv, flat, plain, cipher, count);
-      done[job] += 1;
-    }
-    _exit(0);
-  }
-  uint64_t requests = 0;
-  for (unsigned long job = 0; job < options.jobs; job++) {
-    int status;
-    if (wait(&status) < 0 || status != 0) fail("a job of the benchmark");
-  }
-  double elapsed = now() - start;
-  for (unsigned long job = 0; job < options.jobs; job++) requests += done[job];
-  munmap(done, page_bytes);
-  if (strcmp(driver, DEVICE_DRIVER) == 0) {
-    device_total[encrypt].requests += requests;
-    device_total[encrypt].bytes += requests * count;
-  }
-  printf("guest: bench driver=%s op=%s size=%zu jobs=%lu requests=%llu per-second=%.0f "
-         "MB-per-second=%.2f\n",
-         driver, encrypt ? "encrypt" : "decrypt", count, options.jobs,
-         (unsigned long long)requests, (double)requests / elapsed,
-         (double)(requests * count) / elapsed / 1e6);
-}
-
-static void bench_all(void) {
-  for (size_t s = 0; s < size_count; s++)
-    for (int encrypt = 1; encrypt >= 0; encrypt--) {
-      bench(DEVICE_DRIVER, encrypt, sizes[s]);
-      bench(SOFTWARE_DRIVER, encrypt, sizes[s]);
-    }
-}
-
 static void read_options(int count, char **words) {
   struct {
     const char *name;
     unsigned long *value;
   } numbers[] = {{"hold", &options.hold},       {"iterations", &options.iterations},
-                 {"max", &options.max},         {"seconds", &options.seconds},
-                 {"jobs", &options.jobs},       {"seed", &options.seed}};
+                 {"max", &options.max},         {"seed", &options.seed}};
   for (int i = 1; i < count; i++) {
     char *value = strchr(words[i], '=');
     bool known = false;
@@ -412,7 +281,6 @@ static void read_options(int count, char **words) {
   errno = EINVAL;
   if (options.max < block_bytes || options.max % block_bytes || options.max > 64 << 20)
     fail("max=%lu is not a multiple of 16 up to 64 MiB", options.max);
-  if (options.jobs < 1 || options.jobs > 64) fail("jobs=%lu is not 1 to 64", options.jobs);
   if (options.seed == 0) fail("seed=0 gives zeros only");
 }
 
@@ -427,9 +295,7 @@ int main(int argument_count, char **arguments) {
   again = map_buffer();
 
   if (options.hold) hold("before");
-  if (strcmp(options.mode, "bench") == 0) {
-    bench_all();
-  } else if (strcmp(options.mode, "selftest") == 0 || strcmp(options.mode, "hold") == 0) {
+  if (strcmp(options.mode, "selftest") == 0 || strcmp(options.mode, "hold") == 0) {
     for (unsigned long i = 1; i <= options.iterations; i++) {
       char name[32];
       snprintf(name, sizeof name, "%lu", i);

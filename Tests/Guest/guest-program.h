@@ -25,13 +25,13 @@ static void fail(const char *format, ...) {
 }
 
 /* Ready for a line from the host; the host takes its snapshots between the two. */
-static void hold(const char *name) {
+__attribute__((unused)) static void hold(const char *name) {
   char line[64];
   printf("guest: hold %s\n", name);
   if (!fgets(line, sizeof line, stdin)) fail("no go-ahead from the host");
 }
 
-static void print_hex(const char *name, const uint8_t *bytes, size_t count) {
+__attribute__((unused)) static void print_hex(const char *name, const uint8_t *bytes, size_t count) {
   printf(" %s=", name);
   for (size_t i = 0; i < count; i++) printf("%02x", bytes[i]);
 }
