@@ -57,7 +57,8 @@ public struct DeviceOffer: Sendable {
   public var features: UInt64 {
     var features =
       VirtioFeature.version1 | VirtioFeature.ringIndirectDescriptors | VirtioFeature.ringEventIndex
-      | VirtioFeature.vhostUserProtocolFeatures | VirtioFeature.cryptoRevision1
+      | VirtioFeature.ringPacked | VirtioFeature.inOrder | VirtioFeature.vhostUserProtocolFeatures
+      | VirtioFeature.cryptoRevision1
     let stateless: [(CryptoService, UInt64)] = [
       (.cipher, VirtioFeature.cryptoCipherStateless), (.hash, VirtioFeature.cryptoHashStateless),
       (.mac, VirtioFeature.cryptoMACStateless), (.aead, VirtioFeature.cryptoAEADStateless),
