@@ -15,7 +15,8 @@ public import VirtQueue
 /// the wiring settles at compile time which engines and which rings there are; each specialised `run` is checked by the
 /// compiler there.
 @safe
-public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~Copyable>: ~Copyable {
+public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~Copyable>: ~Copyable
+{
   @usableFromInline var queue: Queue
   @usableFromInline var memory: MemoryView
   @usableFromInline var processor: RequestProcessor

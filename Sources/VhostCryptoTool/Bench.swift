@@ -51,6 +51,12 @@ struct Bench: ParsableCommand {
   @Option(help: "Request layout: legacy, revision1 or stateless.")
   var layout: String = "legacy"
 
+  @Option(help: "Virtqueues: split or packed.")
+  var ring: String = "split"
+
+  @Flag(help: "Have the device finish requests in order (VIRTIO_F_IN_ORDER).")
+  var inOrder = false
+
   @Option(help: "How sessions are created: control (queue) or message.")
   var sessions: String = "control"
 
@@ -135,6 +141,9 @@ struct Bench: ParsableCommand {
     guard BenchSettings.layoutNames.contains(layout) else {
       throw BenchFailure.usage("--layout is legacy, revision1 or stateless, not \(layout)")
     }
+    guard ring == "split" || ring == "packed" else {
+      throw BenchFailure.usage("--ring is split or packed, not \(ring)")
+    }
     if let cpu, !(0..<1024).contains(cpu) {
       throw BenchFailure.usage("--cpu is from 0 to 1023, not \(cpu)")
     }
@@ -144,7 +153,9 @@ struct Bench: ParsableCommand {
     }
     return BenchSettings(
       depth: depth, batch: min(batch, depth), queueCount: queues, seconds: seconds, mode: mode,
-      isIndirect: isIndirect, layoutName: layout, sessions: sessions, processor: cpu,
+      isIndirect: isIndirect,
+      ring: RingKind(isPacked: ring == "packed", isInOrder: inOrder), layoutName: layout,
+      sessions: sessions, processor: cpu,
       verifies: verify)
   }
 

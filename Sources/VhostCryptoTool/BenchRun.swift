@@ -42,7 +42,7 @@ struct BenchRun {
   // MARK: Connection
 
   private func connect(byteCount: Int) throws -> CryptoClient {
-    var options = Frontend.Options(format: settings.format)
+    var options = Frontend.Options(format: settings.format, ring: settings.ring)
     if settings.sessions == .control { options.protocolFeatures? &= ~ProtocolFeature.cryptoSession }
     let frontend: Frontend
     do {
@@ -56,6 +56,11 @@ struct BenchRun {
       frontend, memory: try GuestRAM(byteCount: memoryByteCount(byteCount)),
       dataQueueCount: settings.queueCount, queueSize: queueSize,
       messageLayout: settings.sessions == .message ? .current : nil)
+    guard RingKind(features: frontend.features) == settings.ring else {
+      throw BenchFailure(
+        message: "the device does not offer \(settings.ring) rings",
+        status: BenchFailure.unavailable)
+    }
     guard frontend.requestFormat == settings.format else {
       throw BenchFailure(
         message: "the device does not offer the request layout \(settings.layoutName)",

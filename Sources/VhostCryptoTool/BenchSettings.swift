@@ -40,6 +40,7 @@ struct BenchSettings: Sendable {
   var seconds: Double
   var mode: Mode
   var isIndirect: Bool
+  var ring: RingKind
   var layoutName: String
   var sessions: Sessions
   /// Of the first queue's thread; the others follow.

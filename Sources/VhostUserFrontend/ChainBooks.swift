@@ -1,4 +1,4 @@
-public import CRingShims
+internal import CRingShims
 
 /// What a driver has to remember of its chains where the ring does not: by head, and in the order of posting.
 ///

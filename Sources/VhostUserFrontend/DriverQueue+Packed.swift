@@ -52,6 +52,17 @@ extension DriverQueue {
     return wish >> 16 & 3 != PackedEvent.disabled
   }
 
+  /// Makes every descriptor of a packed ring look as if it came back: in this round those that were passed, in the last
+  /// one those that come.
+  func markAllUsed() {
+    let position = unsafe indices.pointee.usedPosition
+    unsafe cring_zero(descriptors, 16 * Int(size))
+    for index in 0..<size {
+      let wrap = index < position.index ? position.wrap : position.wrap ^ 1
+      unsafe cring_store16(descriptors + 16 * Int(index) + 14, wrap == 1 ? 0x8080 : 0)
+    }
+  }
+
   /// Whether the descriptor at the used position is a used one.
   @inlinable var isNextUsed: Bool {
     @_noAllocation @_noLocks get {
@@ -165,7 +176,8 @@ extension DriverQueue {
           let next = isInOrder ? books.head(at: chain) : head
           position.advance(by: unsafe books.slotCounts[Int(next)], size: size)
           chain &+= 1
-          if next == head || chain == unsafe indices.pointee.published { break }
+          if next == head { break }
+          if unsafe chain == indices.pointee.published { break }
         }
       }
       return chain &- first

@@ -75,6 +75,12 @@ extension DriverQueue {
     unsafe cring_store16(entry + 14, descriptor.next)
   }
 
+  /// Says which descriptors are a chain, its head first, that was written by `setDescriptor` and never
+  /// reserved: a packed ring posts as many.
+  public func setRawChain(_ descriptors: [UInt16]) {
+    books.enter(descriptors.map { $0 % size }, writableByteCount: 0)
+  }
+
   /// The available index in the ring's memory.
   public var rawAvailableIndex: UInt16 { unsafe cring_load16(available + 2) }
 
@@ -154,7 +160,7 @@ extension DriverQueue {
   public func restart(at index: UInt16) {
     unsafe indices.pointee = Indices(index, size: size)
     if isPacked {
-      unsafe cring_zero(descriptors, 16 * Int(size))
+      markAllUsed()
       unsafe cring_store32(used, 0)
       return
     }

@@ -22,7 +22,7 @@ public struct UsedElement: Hashable, Sendable {
   /// Bytes that the device says it wrote.
   public var byteCount: UInt32
 
-  @inlinable
+  @inlinable @_noAllocation @_noLocks
   public init(head: UInt32, byteCount: UInt32) {
     self.head = head
     self.byteCount = byteCount
@@ -56,6 +56,8 @@ public final class DriverQueue: @unchecked Sendable {
   public let kind: RingKind
   @usableFromInline let isPacked: Bool
   @usableFromInline let isInOrder: Bool
+  /// Not split rings whose chains finish in any order, which need none of what else there is.
+  @usableFromInline let needsBooks: Bool
   /// Guest-physical addresses of the ring's parts.
   public let layout: Layout
   /// `VIRTIO_F_EVENT_IDX` is in force.
@@ -136,6 +138,7 @@ public final class DriverQueue: @unchecked Sendable {
     self.kind = kind
     isPacked = kind.isPacked
     isInOrder = kind.isInOrder
+    needsBooks = kind != .split
     self.memory = memory
     self.hasEventIndex = hasEventIndex
     mask = size - 1
@@ -162,7 +165,10 @@ public final class DriverQueue: @unchecked Sendable {
     unsafe cring_zero(descriptors, 16 * count)
     unsafe cring_zero(available, availableCount)
     unsafe cring_zero(used, usedCount)
-    if isPacked { return }
+    if isPacked {
+      markAllUsed()
+      return
+    }
     unsafe cring_store16(available + 2, startIndex)
     unsafe cring_store16(used + 2, startIndex)
   }
@@ -186,7 +192,7 @@ public final class DriverQueue: @unchecked Sendable {
   /// The caller keeps at most `size` chains in the ring.
   @inlinable @_noAllocation @_noLocks
   public func post(_ head: UInt16) {
-    if isPacked || isInOrder { unsafe books.note(head, at: indices.pointee.available) }
+    if needsBooks { unsafe books.note(head, at: indices.pointee.available) }
     // SAFETY: the masked index is below `size`; the ring lives as long as `memory`, which self
     // holds.
     if !isPacked {
@@ -220,7 +226,7 @@ public final class DriverQueue: @unchecked Sendable {
   /// The next chain that the device finished; nil when there is none now.
   @inlinable @_noAllocation @_noLocks
   public func popUsed() -> UsedElement? {
-    if isPacked || isInOrder { return popUsedInBatch() }
+    if needsBooks { return popUsedInBatch() }
     let index = unsafe indices.pointee.used
     if unsafe index == indices.pointee.seenUsed {
       // Acquire: entries and buffers behind the index are read after it.
@@ -239,7 +245,7 @@ public final class DriverQueue: @unchecked Sendable {
   @inlinable
   public var hasUsed: Bool {
     @_noAllocation @_noLocks get {
-      if isPacked { return unsafe indices.pointee.used != indices.pointee.batchEnd || isNextUsed }
+      if isPacked { return finishedCount > 0 }
       return unsafe cring_load16_acquire(used + 2) != indices.pointee.used
     }
   }

@@ -43,6 +43,17 @@ enum Transport: CaseIterable, Hashable, Sendable {
     }
   }
 
+  /// The layouts come over rings of different kinds, so that all that is computed has passed through each.
+  var ring: RingKind {
+    guard RingKind.usual == .split else { return .usual }
+    return switch self {
+    case .legacy, .currentMessages: .split
+    case .revision1, .messagesWithoutOpcode: .packed
+    case .stateless: .packedInOrder
+    case .messagesWithOpcodeFirst: .splitInOrder
+    }
+  }
+
   /// Whether sessions of the service can be made: the oldest message knows ciphers and chains only.
   func carries(_ service: VirtioCryptoService) -> Bool {
     self != .messagesWithoutOpcode || service == .cipher
@@ -68,7 +79,8 @@ final class Guest {
   init(_ path: String, _ transport: Transport, memory: GuestRAM? = nil) throws {
     self.transport = transport
     client = try CryptoClient.start(
-      path: path, options: Frontend.Options(format: transport.format), memory: memory,
+      path: path, options: Frontend.Options(format: transport.format, ring: transport.ring),
+      memory: memory,
       messageLayout: transport.messageLayout)
     guard client.format == transport.format else {
       throw TestSupportError("the device does not offer \(transport)")
