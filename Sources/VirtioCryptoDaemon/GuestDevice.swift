@@ -28,7 +28,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private let workerConfiguration: WorkerConfiguration
   /// Number of this device's first worker, counted over all devices, for spreading them over the CPUs.
   private let firstWorker: Int
-  private let offersConfig: Bool
+  private let hidden: HiddenFeatures
   private let engines: HostEngines
   private let core: DeviceCore
   private let queueCounters: [QueueCounters]
@@ -54,7 +54,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   init(
     configuration: DeviceConfiguration, workers workerConfiguration: WorkerConfiguration,
-    firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, offersConfig: Bool,
+    firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, hidden: HiddenFeatures,
     logger: Logger
   ) throws {
     name = configuration.name
@@ -62,7 +62,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     self.workerConfiguration = workerConfiguration
     self.firstWorker = firstWorker
     self.engines = engines
-    self.offersConfig = offersConfig
+    self.hidden = hidden
     let settings = configuration.settings
     maximumQueueSize = settings.queueSize
     offer = DeviceOffer(
@@ -103,14 +103,16 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   // MARK: - Negotiation
 
-  var offeredFeatures: UInt64 { offer.features }
+  var offeredFeatures: UInt64 {
+    offer.features & ~(hidden.packedRings ? VirtioFeature.ringPacked : 0)
+  }
 
   var offeredProtocolFeatures: UInt64 {
     ProtocolFeature.multiqueue | ProtocolFeature.replyAcknowledgement
       | ProtocolFeature.cryptoSession | ProtocolFeature.backendRequests
       | ProtocolFeature.backendSendDescriptor | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice
-      | (offersConfig ? ProtocolFeature.config : 0)
+      | (hidden.config ? 0 : ProtocolFeature.config)
   }
 
   /// Data queues, and the control queue behind them.
