@@ -20,7 +20,9 @@ protocol ControlService: AnyObject {
   func serve() -> QueueError?
 }
 
-/// Chooses the kind of ring. Requests are carried out one after the other, which is all that IN_ORDER asks for.
+/// Chooses the kind of ring.
+///
+/// Requests are carried out one after the other, which is all that IN_ORDER asks for.
 func makeControlService(
   _ setup: consuming QueueSetup, eventIndex: Bool, core: DeviceCore
 ) throws(QueueStartError) -> any ControlService {
