@@ -10,7 +10,7 @@ extension DriverQueue {
     var slotCount = 0
     var chain = unsafe indices.pointee.published
     let end = unsafe indices.pointee.available
-    var firstFlags: UInt16 = 0
+    var firstWord: UInt64 = 0
     while chain != end {
       let head = books.head(at: chain)
       var descriptor = head
@@ -20,12 +20,12 @@ extension DriverQueue {
         let template = unsafe books.templates + 16 * Int(descriptor)
         let entry = unsafe descriptors + 16 * Int(position.index)
         unsafe cring_store64(entry, cring_load64(template))
-        unsafe cring_store32(entry + 8, cring_load32(template + 8))
-        unsafe cring_store16(entry + 12, head)
         // AVAIL of this round, USED of the last.
         let round: UInt16 = position.wrap == 1 ? 0x80 : 0x8000
         let flags = unsafe cring_load16(template + 12) & 0x7F7F | round
-        if slotCount == 0 { firstFlags = flags } else { unsafe cring_store16(entry + 14, flags) }
+        let word =
+          unsafe UInt64(cring_load32(template + 8)) | UInt64(head) << 32 | UInt64(flags) << 48
+        if slotCount == 0 { firstWord = word } else { unsafe cring_store64(entry + 8, word) }
         position.advance(by: 1, size: size)
         descriptor = unsafe books.nextInChain[Int(descriptor)]
         slotCount &+= 1
@@ -35,7 +35,7 @@ extension DriverQueue {
     }
     if slotCount > 0 {
       // Release: the device that sees these flags also sees what is behind them.
-      unsafe cring_store16_release(descriptors + 16 * Int(before.index) + 14, firstFlags)
+      unsafe cring_store64_release(descriptors + 16 * Int(before.index) + 8, firstWord)
     }
     unsafe indices.pointee.published = end
     unsafe indices.pointee.availablePosition = position
@@ -60,15 +60,6 @@ extension DriverQueue {
     for index in 0..<size {
       let wrap = index < position.index ? position.wrap : position.wrap ^ 1
       unsafe cring_store16(descriptors + 16 * Int(index) + 14, wrap == 1 ? 0x8080 : 0)
-    }
-  }
-
-  /// Whether the descriptor at the used position is a used one.
-  @inlinable var isNextUsed: Bool {
-    @_noAllocation @_noLocks get {
-      // SAFETY: the position is below the ring's size. Acquire: entry and buffers are read after it.
-      unsafe indices.pointee.usedPosition.isUsed(
-        cring_load16_acquire(descriptors + 16 * Int(indices.pointee.usedPosition.index) + 14))
     }
   }
 
@@ -123,11 +114,15 @@ extension DriverQueue {
 
   @inlinable @_noAllocation @_noLocks
   func peekPacked() -> UsedElement? {
-    guard isNextUsed else { return nil }
-    // SAFETY: the position is below the ring's size.
-    let entry = unsafe descriptors + 16 * Int(indices.pointee.usedPosition.index)
-    return unsafe UsedElement(
-      head: UInt32(cring_load16(entry + 12)), byteCount: cring_load32(entry + 8))
+    // SAFETY: the position is below the ring's size. Acquire: buffers are read after it.
+    let word = unsafe cring_load64_acquire(
+      descriptors + 16 * Int(indices.pointee.usedPosition.index) + 8)
+    guard
+      unsafe indices.pointee.usedPosition.isUsed(UInt16(truncatingIfNeeded: word >> 48))
+    else { return nil }
+    return UsedElement(
+      head: UInt32(truncatingIfNeeded: word >> 32) & 0xFFFF,
+      byteCount: UInt32(truncatingIfNeeded: word))
   }
 
   @inlinable @_noAllocation @_noLocks

@@ -21,9 +21,9 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   /// Where the driver was last shown used descriptors up to, and how far `used` is from there.
   private var publishedUsed: PackedPosition
   private var unpublishedCount: UInt16 = 0
-  /// Flags of the first used descriptor that is not published, which are stored last, and where they go.
-  private var firstFlags: UInt16 = 0
-  private var firstFlagsPointer: UnsafeMutablePointer<UInt8>
+  /// The second word of the first used descriptor that is not published, which is stored last, and where it goes.
+  private var firstWord: UInt64 = 0
+  private var firstWordPointer: UnsafeMutablePointer<UInt8>
   private var kicksAreSuppressed = false
   /// Where an indirect table that crosses regions is put together; reserved at the start, untouched until needed.
   private let scratch: MappedMemory
@@ -36,14 +36,12 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     used = layout.used
     publishedUsed = layout.used
     outstandingCount = layout.outstandingCount
-    unsafe firstFlagsPointer = layout.ring
+    unsafe firstWordPointer = layout.ring
     scratch = try MappedMemory(reserving: DescriptorChain.maximumIndirectCount * 16)
   }
 
   // Offsets in a descriptor. Spec: virtio 1.3 §2.8.13 Structure Definitions: The Virtqueue Descriptor Ring.
-  private static var lengthOffset: Int { 8 }
-  private static var identifierOffset: Int { 12 }
-  private static var flagsOffset: Int { 14 }
+  private static var secondWordOffset: Int { 8 }
 
   // `VIRTQ_DESC_F_NEXT`, `_INDIRECT`, where they are in a descriptor's second word.
   private static var nextBit: UInt64 { 1 << 48 }
@@ -68,7 +66,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     // behind these flags; the driver releases in the same order.
     headWord = unsafe UInt64(
       littleEndian: cring_load64_acquire(
-        layout.ring + Int(available.index) &* 16 + Self.lengthOffset))
+        layout.ring + Int(available.index) &* 16 + Self.secondWordOffset))
     // Available is what has AVAIL (bit 7 of the flags) of this round and USED (bit 15) of the last.
     let avail = UInt16(truncatingIfNeeded: headWord >> 55) & 1
     let used = UInt16(truncatingIfNeeded: headWord >> 63)
@@ -96,7 +94,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
       index = index &+ 1 == layout.size ? 0 : index &+ 1
       // SAFETY: index < size.
       word = unsafe UInt64(
-        littleEndian: cring_load64(layout.ring + Int(index) &* 16 + Self.lengthOffset))
+        littleEndian: cring_load64(layout.ring + Int(index) &* 16 + Self.secondWordOffset))
     }
     // The last descriptor has the identifier.
     return take(count, id: UInt16(truncatingIfNeeded: word >> 32))
@@ -133,16 +131,16 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   @_noAllocation @_noLocks
   public mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32) {
     // SAFETY: used.index < size.
-    let entry = unsafe layout.ring + Int(used.index) &* 16
-    unsafe cring_store32(entry + Self.lengthOffset, writtenByteCount.littleEndian)
-    unsafe cring_store16(entry + Self.identifierOffset, ticket.id.littleEndian)
+    let entry = unsafe layout.ring + Int(used.index) &* 16 + Self.secondWordOffset
     // AVAIL and USED of this round, and WRITE where there is something to read.
     let flags = (0 &- used.wrap) & 0x8080 | (writtenByteCount > 0 ? 2 : 0)
+    // Length, identifier and flags in one store: the driver may be looking at this line all the time.
+    let word = UInt64(writtenByteCount) | UInt64(ticket.id) << 32 | UInt64(flags) << 48
     if unpublishedCount == 0 {
-      firstFlags = flags
-      unsafe firstFlagsPointer = entry + Self.flagsOffset
+      firstWord = word
+      unsafe firstWordPointer = entry
     } else {
-      unsafe cring_store16(entry + Self.flagsOffset, flags.littleEndian)
+      unsafe cring_store64(entry, word.littleEndian)
     }
     unpublishedCount &+= ticket.slotCount
     outstandingCount &-= ticket.slotCount
@@ -157,7 +155,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     guard unpublishedCount > 0 else { return false }
     // Keeps used descriptors, statuses and payloads before the first one's flags; pairs with the driver's acquire of
     // them, since it looks at no used descriptor before it has seen the one in front.
-    unsafe cring_store16_release(firstFlagsPointer, firstFlags.littleEndian)
+    unsafe cring_store64_release(firstWordPointer, firstWord.littleEndian)
     let old = publishedUsed
     let count = Int(unpublishedCount)
     publishedUsed = used
