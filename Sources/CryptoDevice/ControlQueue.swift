@@ -6,14 +6,14 @@ import VirtioSpec
 
 /// The control queue, where the front-end leaves it to us: served by the device's own thread, never by a data worker.
 @safe
-public struct ControlQueue: ~Copyable {
-  private var queue: SplitQueue
+public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
+  private var queue: Queue
   private var memory: MemoryView
   private var outcomeSpans: SpanList
   private let request: UnsafeMutableRawPointer
 
   /// `memory`: a view of the map that the queue was set up with; the map must outlive the value.
-  public init(queue: consuming SplitQueue, memory: MemoryView) throws(SystemError) {
+  public init(queue: consuming Queue, memory: MemoryView) throws(SystemError) {
     let spans = try SpanList()
     outcomeSpans = spans
     self.queue = queue
@@ -27,42 +27,37 @@ public struct ControlQueue: ~Copyable {
     unsafe request.deallocate()
   }
 
-  /// Where the queue goes on.
-  public var nextAvailable: UInt16 { queue.nextAvailable }
+  /// Where the queue goes on, as `GET_VRING_BASE` has it.
+  public var base: UInt32 { queue.base }
 
   /// The most requests carried out in one go, so that a guest which never stops cannot keep the device's thread.
-  private static let turnLimit = 4096
+  private static var turnLimit: Int { 4096 }
 
   /// Carries out what the driver has made available, and asks for a kick with the next request.
   ///
   /// Throws the ring's fault; what came before is answered and published.
-  public mutating func serve(_ core: DeviceCore) throws(QueueError) -> Turn {
-    var turn = Turn()
+  public mutating func serve(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
+    var turn = ControlTurn()
     var served = 0
     repeat {
-      let count = try queue.availableCount()
+      var hasMore = try queue.look()
       do throws(QueueError) {
-        for _ in 0..<count { try serveOne(core) }
+        while hasMore, served < Self.turnLimit {
+          try serveOne(core)
+          served += 1
+          hasMore = queue.hasMore()
+        }
       } catch {
         _ = queue.publish()
         throw error
       }
-      if count > 0, queue.publish() { turn.wantsCall = true }
-      served += count
+      if queue.publish() { turn.wantsCall = true }
       if served >= Self.turnLimit {
         turn.hasMore = true
         return turn
       }
     } while try queue.armKicks()
     return turn
-  }
-
-  /// What one go at the queue leaves to do.
-  public struct Turn {
-    /// The driver wants to be called.
-    public var wantsCall = false
-    /// There may be more requests, for which no kick will come.
-    public var hasMore = false
   }
 
   private mutating func serveOne(_ core: DeviceCore) throws(QueueError) {
@@ -89,7 +84,7 @@ public struct ControlQueue: ~Copyable {
         written = outcome.count
       }
     }
-    queue.complete(head: chain.head, writtenByteCount: UInt32(written))
+    queue.complete(probe.ticket, writtenByteCount: UInt32(written))
   }
 
   /// Copies the outcome into the guest's buffers, which may be in pieces.
@@ -104,4 +99,12 @@ public struct ControlQueue: ~Copyable {
       offset += run.byteCount
     }
   }
+}
+
+/// What one go at the control queue leaves to do.
+public struct ControlTurn {
+  /// The driver wants to be called.
+  public var wantsCall = false
+  /// There may be more requests, for which no kick will come.
+  public var hasMore = false
 }

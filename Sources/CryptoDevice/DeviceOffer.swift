@@ -68,7 +68,7 @@ public struct DeviceOffer: Sendable {
   /// The feature bits of the device and its rings.
   public var features: UInt64 {
     VirtioFeature.version1 | VirtioFeature.ringIndirectDescriptors | VirtioFeature.ringEventIndex
-      | VirtioFeature.vhostUserProtocolFeatures
+      | VirtioFeature.ringPacked | VirtioFeature.inOrder | VirtioFeature.vhostUserProtocolFeatures
       | (dialect.isDraftV15 ? sessionFeatures : revision1Features)
   }
 

@@ -66,7 +66,6 @@ public struct RequestProcessor: ~Copyable {
     _ chain: inout DescriptorChain, memory: inout MemoryView,
     slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> RequestDisposition {
-    unsafe slot.pointee.head = chain.head
     unsafe slot.pointee.hasRow = false
     unsafe slot.pointee.isTransient = false
     unsafe slot.pointee.bounce = -1
@@ -86,9 +85,11 @@ public struct RequestProcessor: ~Copyable {
     }
     let written = UInt64(unsafe slot.pointee.outputByteCount)
     guard let statusByte = unsafe try chain.lastWritableByte(&memory) else {
+      unsafe slot.pointee.ticket = chain.ticket
       unsafe abandon(slot)
       return .answered(writtenByteCount: 0)
     }
+    unsafe slot.pointee.ticket = chain.ticket
     unsafe slot.pointee.statusByte = statusByte
     if unsafe slot.pointee.hasASYMHeader {
       // The rest of the result need not leave a byte for the status.

@@ -1,5 +1,6 @@
 import CRingShims
 public import CryptoTypes
+public import VirtQueue
 import VirtioSpec
 
 /// A data request between its descriptor chain and its used entry.
@@ -15,8 +16,8 @@ public struct RequestSlot {
   /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area.
   var transient: SessionParameters
   var isTransient = false
-  /// Head of the descriptor chain, for the used entry.
-  public var head: UInt16 = 0
+  /// What the chain's used entry is written with.
+  public var ticket = ChainTicket(id: 0, slotCount: 0)
   /// Row of the statistics; valid once a session is known.
   public var row: UInt16 = 0
   public var hasRow = false

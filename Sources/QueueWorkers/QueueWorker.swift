@@ -44,11 +44,11 @@ public final class QueueWorker: Sendable {
   /// The ring's fault, if it has stopped the queue.
   public var fault: String? { shared.fault }
 
-  /// Ends the worker once what it has taken is finished; the next available index.
-  public func stop() -> UInt16 {
+  /// Ends the worker once what it has taken is finished; where the queue goes on, as `GET_VRING_BASE` has it.
+  public func stop() -> UInt32 {
     shared.requestStop()
     thread.join()
-    return shared.nextAvailable
+    return shared.base
   }
 
   /// Interrupts a sleeping worker, so that it looks at the log of retired sessions.

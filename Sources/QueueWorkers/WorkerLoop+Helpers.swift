@@ -4,7 +4,7 @@ public import CryptoTypes
 public import EngineContract
 
 // Long operations run on helper threads and come back whenever they are done, so that those behind them need not wait.
-extension WorkerLoop where Lane: ~Copyable {
+extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
   /// Operations that are somewhere else: in a lane, or with a helper.
   @inlinable var inFlightCount: Int { lane.inFlightCount &+ helpers.operationCount }
 

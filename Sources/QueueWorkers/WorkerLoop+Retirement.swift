@@ -1,7 +1,7 @@
 public import CryptoDevice
 public import EngineContract
 
-extension WorkerLoop where Lane: ~Copyable {
+extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
   /// Lets go of sessions that were destroyed, once no operation that could have seen them is in flight.
   ///
   /// Operations belong to one of two epochs. Seeing news in the log starts the other epoch; when the old one has run

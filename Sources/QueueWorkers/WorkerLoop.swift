@@ -11,11 +11,13 @@ public import VirtQueue
 /// One data queue's life on its own thread: wait for a kick, drain, publish, arm.
 ///
 /// Everything it touches on the way is its own: ring, lane, slots, counters. In steady state a turn does not allocate,
-/// retain, lock or log, and its only system calls are the io_uring's. It is generic over the lane so that the wiring
-/// settles at compile time which engines there are; the specialised `run` is checked by the compiler there.
+/// retain, lock or log, and its only system calls are the io_uring's. It is generic over the lane and the ring so that
+/// the wiring settles at compile time which engines and which rings there are; each specialised `run` is checked by the
+/// compiler there.
 @safe
-public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
-  @usableFromInline var queue: SplitQueue
+public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~Copyable>: ~Copyable
+{
+  @usableFromInline var queue: Queue
   @usableFromInline var memory: MemoryView
   @usableFromInline var processor: RequestProcessor
   @usableFromInline var lane: Lane
@@ -39,7 +41,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   @usableFromInline var unpublishedCount = 0
 
   public init(
-    queue: consuming SplitQueue, memory: MemoryView, processor: consuming RequestProcessor,
+    queue: consuming Queue, memory: MemoryView, processor: consuming RequestProcessor,
     lane: consuming Lane, helpers: consuming HelperLinks, retirements: RetirementLog.Reader,
     events: consuming WorkerEvents, counters: CounterBlock, settings: WorkerSettings,
     ticksPerMicrosecond: Double
@@ -59,8 +61,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
 
   deinit { unsafe batch.deallocate() }
 
-  /// Where the queue goes on when it is started again.
-  public var nextAvailable: UInt16 { queue.nextAvailable }
+  /// Where the queue goes on when it is started again, as `GET_VRING_BASE` has it.
+  public var base: UInt32 { queue.base }
 
   /// Serves the queue until a stop is requested, then finishes what is in flight.
   ///
@@ -119,7 +121,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   mutating func comesToRest() throws(QueueError) -> Bool {
     switch pollMode {
     case .adaptive, .always: false
-    case .event: try queue.availableCount() == 0
+    case .event: try !queue.look()
     }
   }
 
@@ -152,14 +154,15 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
   /// Takes a batch, runs it and publishes what is done; false if there was nothing to do.
   @inlinable
   mutating func drain() throws(QueueError) -> Bool {
-    let available = try queue.availableCount()
+    var hasMore = try queue.look()
     let startTicks = clinux_ticks()
     var taken = 0
     batchCount = 0
     do throws(QueueError) {
-      while taken < available, taken < WorkerSettings.batchCapacity, processor.canBegin {
+      while hasMore, taken < WorkerSettings.batchCapacity, processor.canBegin {
         try takeOne(startTicks)
         taken &+= 1
+        hasMore = queue.hasMore()
       }
     } catch {
       // What came before the bad chain is answered.
@@ -169,7 +172,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
     }
     submitBatch()
     // Jobs may wait for more to come only where more can: not in a dry ring, and not when they hold every slot.
-    if taken == available || !processor.canBegin { lane.flush() }
+    if !hasMore || !processor.canBegin { lane.flush() }
     let completed = collect()
     if taken > 0 { counters.recordBatch(size: taken) }
     publish()
@@ -190,7 +193,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
         batchCount &+= 1
       case .answered(let written):
         unsafe countRefused(unsafe slot, written)
-        queue.complete(head: unsafe slot.pointee.head, writtenByteCount: written)
+        queue.complete(unsafe slot.pointee.ticket, writtenByteCount: written)
         unpublishedCount &+= 1
         unsafe processor.slots.release(slot)
       }
@@ -262,7 +265,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable>: ~Copyable {
       row: unsafe slot.pointee.row, engine: unsafe slot.pointee.operation.engineIndex,
       byteCount: UInt64(byteCount), statusCode: unsafe slot.pointee.status,
       ticks: clinux_ticks() &- (unsafe slot.pointee.startTicks))
-    queue.complete(head: unsafe slot.pointee.head, writtenByteCount: written)
+    queue.complete(unsafe slot.pointee.ticket, writtenByteCount: written)
     unpublishedCount &+= 1
     unsafe processor.slots.release(slot)
   }

@@ -8,7 +8,7 @@ public final class WorkerShared: @unchecked Sendable {
   /// One cache line each, so that the control side's words do not bounce the worker's.
   private static let lineWords = 8
   private static let stopWord = 0
-  private static let nextAvailableWord = lineWords
+  private static let baseWord = lineWords
 
   private let words: UnsafeMutablePointer<UInt64>
   private let ringFault = Mutex<String?>(nil)
@@ -46,8 +46,8 @@ public final class WorkerShared: @unchecked Sendable {
   /// The ring's fault, if it stopped the queue.
   public var fault: String? { ringFault.withLock { $0 } }
 
-  /// Where the queue goes on; valid when the worker has ended.
-  public var nextAvailable: UInt16 { UInt16(truncatingIfNeeded: load(Self.nextAvailableWord)) }
+  /// Where the queue goes on, as `GET_VRING_BASE` has it; valid when the worker has ended.
+  public var base: UInt32 { UInt32(truncatingIfNeeded: load(Self.baseWord)) }
 
   // MARK: - Worker
 
@@ -58,7 +58,7 @@ public final class WorkerShared: @unchecked Sendable {
   public func reportFault(_ fault: String) { ringFault.withLock { $0 = fault } }
 
   /// The worker ends; where the queue goes on.
-  public func reportEnd(nextAvailable: UInt16) {
-    store(Self.nextAvailableWord, UInt64(nextAvailable))
+  public func reportEnd(base: UInt32) {
+    store(Self.baseWord, UInt64(base))
   }
 }

@@ -61,6 +61,12 @@ struct Bench: ParsableCommand {
   @Option(help: "Request layout: legacy, revision1 or stateless.")
   var layout: String = "legacy"
 
+  @Option(help: "Virtqueues: split or packed.")
+  var ring: String = "split"
+
+  @Flag(help: "Have the device finish requests in order (VIRTIO_F_IN_ORDER).")
+  var inOrder = false
+
   @Option(help: "How sessions are created: control (queue) or message.")
   var sessions: String = "control"
 
@@ -69,7 +75,7 @@ struct Bench: ParsableCommand {
 
   @Flag(
     help: "Chain N is always entry N of a ring of --depth entries, which DPDK 22.11 relies on.")
-  var inOrder = false
+  var fixedEntries = false
 
   @Option(help: "Processor to pin the first queue's thread to; further threads take the next ones.")
   var cpu: Int?
@@ -188,6 +194,9 @@ struct Bench: ParsableCommand {
     guard BenchSettings.layoutNames.contains(layout) else {
       throw BenchFailure.usage("--layout is legacy, revision1 or stateless, not \(layout)")
     }
+    guard ring == "split" || ring == "packed" else {
+      throw BenchFailure.usage("--ring is split or packed, not \(ring)")
+    }
     if let cpu, !(0..<1024).contains(cpu) {
       throw BenchFailure.usage("--cpu is from 0 to 1023, not \(cpu)")
     }
@@ -195,16 +204,19 @@ struct Bench: ParsableCommand {
     guard isIndirect || depth <= 3640 else {
       throw BenchFailure.usage("--depth is at most 3640 with direct descriptors, not \(depth)")
     }
-    guard !inOrder || (isIndirect && depth.nonzeroBitCount == 1) else {
+    guard !fixedEntries || (isIndirect && ring == "split" && depth.nonzeroBitCount == 1) else {
       throw BenchFailure.usage(
-        "--in-order wants indirect descriptors and a --depth that is a power of two")
+        "--fixed-entries wants split rings, indirect descriptors and a --depth that is a power of two"
+      )
     }
     try comparison.check(cpu: cpu)
     var settings = BenchSettings(
       depth: depth, batch: min(batch, depth), queueCount: queues, seconds: seconds, mode: mode,
-      isIndirect: isIndirect, layoutName: layout, sessions: sessions, processor: cpu,
+      isIndirect: isIndirect,
+      ring: RingKind(isPacked: ring == "packed", isInOrder: inOrder), layoutName: layout,
+      sessions: sessions, processor: cpu,
       verifies: verify)
-    settings.isInOrder = inOrder
+    settings.hasFixedEntries = fixedEntries
     settings.messageLayout = try BenchComparisonOptions.messageLayout(
       messageLayout, of: "--message-layout")
     _ = try comparison.settings(from: settings)

@@ -1,5 +1,6 @@
 import Foundation
 import Histogram
+import VhostUserFrontend
 
 /// One line of the result: one operation at one size.
 struct BenchRow: Codable, Sendable {
@@ -22,6 +23,7 @@ struct BenchRow: Codable, Sendable {
   var mode: String
   var layout: String
   var descriptors: String
+  var ring: String
   var seconds: Double
   var requests: UInt64
   var requestsPerSecond: Double
@@ -47,6 +49,7 @@ struct BenchRow: Codable, Sendable {
     mode = settings.mode.rawValue
     layout = settings.layoutName
     descriptors = settings.isIndirect ? "indirect" : "direct"
+    ring = settings.ring.rawValue
     seconds = tally.seconds
     requests = tally.requestCount
     requestsPerSecond = tally.seconds > 0 ? Double(tally.requestCount) / tally.seconds : 0

@@ -33,7 +33,7 @@ struct BenchRun {
     var tally = try runTogether(workers)
     for seat in workers { seat.worker.dispose() }
     // The round trip is made of single chains, wherever the ring stands.
-    if settings.verifies && !settings.isInOrder {
+    if settings.verifies && !settings.hasFixedEntries {
       try checkRoundTrip(operation, byteCount, sessionID, client, &random, &tally)
     }
     if let sessionID {
@@ -47,7 +47,7 @@ struct BenchRun {
   // MARK: Connection
 
   private func connect(byteCount: Int) throws -> CryptoClient {
-    var options = Frontend.Options(format: settings.format)
+    var options = Frontend.Options(format: settings.format, ring: settings.ring)
     if settings.sessions == .control { options.protocolFeatures? &= ~ProtocolFeature.cryptoSession }
     let frontend: Frontend
     do {
@@ -65,6 +65,11 @@ struct BenchRun {
       // ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK: some back-ends (DPDK's) wait for it before they serve a ring.
       try frontend.setStatus(0xF)
     }
+    guard RingKind(features: frontend.features) == settings.ring else {
+      throw BenchFailure(
+        message: "the device does not offer \(settings.ring) rings",
+        status: BenchFailure.unavailable)
+    }
     guard frontend.requestFormat == settings.format else {
       throw BenchFailure(
         message: "the device does not offer the request layout \(settings.layoutName)",
@@ -81,7 +86,7 @@ struct BenchRun {
   }
 
   private var queueSize: UInt16 {
-    if settings.isInOrder { return UInt16(settings.depth) }
+    if settings.hasFixedEntries { return UInt16(settings.depth) }
     // Header, key, second key, IV, source, AAD, destination, result and status at most.
     let descriptors = settings.isIndirect ? settings.depth : settings.depth * 9
     var size: UInt16 = 256

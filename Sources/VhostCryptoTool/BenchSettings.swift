@@ -43,6 +43,7 @@ struct BenchSettings: Sendable {
   var seconds: Double
   var mode: Mode
   var isIndirect: Bool
+  var ring: RingKind
   var layoutName: String
   var sessions: Sessions
   /// Of session messages.
@@ -50,7 +51,7 @@ struct BenchSettings: Sendable {
   /// Chain number N is always entry N of the ring.
   ///
   /// As drivers with IN_ORDER do it, which some back-ends rely on: DPDK 22.11 writes the used entry of chain N to entry N.
-  var isInOrder = false
+  var hasFixedEntries = false
   /// Of the first queue's thread; the others follow.
   var processor: Int?
   var verifies: Bool

@@ -58,7 +58,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
   private var slots: [Slot] = []
   private var slotOfHead: [Int]
   private var idle: [Int] = []
-  // With isInOrder, when `idle` only counts: the slot whose turn it is.
+  // With hasFixedEntries, when `idle` only counts: the slot whose turn it is.
   private var turn = 0
   private var tally = BenchTally()
   private var idleLooks: UInt64 = 0
@@ -171,7 +171,7 @@ struct BenchWorker: ~Copyable, @unchecked Sendable {
 
   /// The idle slot that was used last, whose memory is most likely in a cache; in order, the next one once it is back.
   private mutating func nextToPost() -> Int? {
-    guard settings.isInOrder else { return idle.popLast() }
+    guard settings.hasFixedEntries else { return idle.popLast() }
     guard !idle.isEmpty, !slots[turn].isPosted else { return nil }
     idle.removeLast()
     defer { turn = turn + 1 < slots.count ? turn + 1 : 0 }

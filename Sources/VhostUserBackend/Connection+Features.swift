@@ -9,6 +9,10 @@ extension Connection {
   /// in how requests and rings are read.
   private static let harmlessBits: UInt64 = VhostUserLimit.protocolFeaturesBit | 1 << 32
 
+  /// `VIRTIO_F_RING_PACKED` and `VIRTIO_F_IN_ORDER`, which no driver has without `VIRTIO_F_VERSION_1`: alone they are what
+  /// uninitialized memory looks like.
+  private static let modernRingBits: UInt64 = 1 << 34 | 1 << 35
+
   /// Whether rings begin disabled: the front-end accepted bit 30.
   var speaksProtocolFeatures: Bool { features & VhostUserLimit.protocolFeaturesBit != 0 }
 
@@ -32,6 +36,7 @@ extension Connection {
           ["features": "0x\(String(value & ~device.offeredFeatures, radix: 16))"])
       }
     }
+    if accepted & 1 << 32 == 0 { accepted &= ~Self.modernRingBits }
     // QEMU repeats the word once per data queue: only a change is worth a pause.
     if !hasFeatures || accepted != features {
       stopAll()
@@ -91,7 +96,7 @@ extension Connection {
     for ring in rings {
       stop(ring)
       ring.forgetKick()
-      ring.base = 0
+      ring.base = nil
       ring.enable = speaksProtocolFeatures ? nil : true
     }
     device.reset()

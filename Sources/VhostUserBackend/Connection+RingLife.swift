@@ -10,6 +10,9 @@ extension Connection {
 
   var usesPackedRings: Bool { features & Self.ringPacked != 0 }
 
+  /// Where rings begin that nobody has set the base of: packed ones with both wrap counters set.
+  var initialBase: UInt32 { usesPackedRings ? 0x8000_8000 : 0 }
+
   /// Whether a ring is enabled: as last told, or, by front-ends that never tell, always.
   func isEnabled(_ ring: Ring) -> Bool { ring.enable ?? !sawRingEnable }
 
@@ -68,7 +71,7 @@ extension Connection {
     let usedRing = try slice(
       address.usedRing, byteCount: packed ? 4 : 6 + 8 * size, alignment: 4, "used ring")
     return QueueSetup(
-      index: ring.index, size: ring.size, base: ring.base, isPacked: packed,
+      index: ring.index, size: ring.size, base: ring.base ?? initialBase, isPacked: packed,
       descriptorTable: descriptorTable, availableRing: availableRing, usedRing: usedRing,
       memory: memory, kick: try duplicate(ring.kick), call: try duplicate(ring.call),
       error: try duplicate(ring.error))

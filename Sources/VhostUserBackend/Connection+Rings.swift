@@ -41,7 +41,8 @@ extension Connection {
     stop(ring)
     ring.forgetKick()
     ring.isCorrupt = false
-    reply(to: .getVringBase, VringState(index: state.index, number: ring.base).encoded)
+    reply(
+      to: .getVringBase, VringState(index: state.index, number: ring.base ?? initialBase).encoded)
   }
 
   /// Gives the ring its kick, with which it may start; enabled rings stay enabled.

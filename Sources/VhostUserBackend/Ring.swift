@@ -7,7 +7,8 @@ final class Ring {
   /// 0 until `SET_VRING_NUM`.
   var size: UInt16 = 0
   var address: VringAddress?
-  var base: UInt32 = 0
+  /// Where the ring goes on; nil until somebody has said it: at its beginning.
+  var base: UInt32?
   /// `SET_VRING_KICK` came, with a descriptor or with the word that none comes.
   var hasKick = false
   var kick: FileDescriptor?
@@ -37,7 +38,7 @@ final class Ring {
     error = nil
     size = 0
     address = nil
-    base = 0
+    base = nil
     enable = nil
     isCorrupt = false
   }

@@ -22,12 +22,18 @@ extension DriverQueue {
       let table = try memory.allocate(16 * entries.count, alignment: 16)
       for (index, entry) in entries.enumerated() {
         var entry = entry
-        entry.next = index + 1 < entries.count ? UInt16(truncatingIfNeeded: index + 1) : 0
-        try memory.write(entry.bytes, at: table + 16 * UInt64(index))
+        if isPacked {
+          // A table's entries follow each other.
+          entry.flags &= ~DescriptorFlag.next
+        } else {
+          entry.next = index + 1 < entries.count ? UInt16(truncatingIfNeeded: index + 1) : 0
+        }
+        try memory.write(entry.bytes(of: kind), at: table + 16 * UInt64(index))
       }
       do throws(FrontendError) {
         let head = try takeDescriptors(1)
         chains[head[0]] = Chain(descriptors: head, indirectTable: table)
+        books.enter(head, writableByteCount: Self.writableByteCount(of: buffers))
         setDescriptor(
           head[0],
           RingDescriptor(
@@ -46,6 +52,7 @@ extension DriverQueue {
       setDescriptor(taken[index], entry)
     }
     chains[taken[0]] = Chain(descriptors: taken, indirectTable: nil)
+    books.enter(taken, writableByteCount: Self.writableByteCount(of: buffers))
     return taken[0]
   }
 
@@ -65,8 +72,13 @@ extension DriverQueue {
   /// Guest address of a reserved chain's indirect table; nil for a direct chain.
   public func indirectTable(of head: UInt16) -> UInt64? { chains[head]?.indirectTable }
 
-  /// The descriptors of a reserved chain, in order, in the ring's own table.
+  /// The descriptors of a reserved chain, in order, in the ring's own table; of a packed ring, their
+  /// templates.
   public func descriptorIndices(of head: UInt16) -> [UInt16] { chains[head]?.descriptors ?? [] }
+
+  private static func writableByteCount(of buffers: [ChainBuffer]) -> UInt32 {
+    UInt32(clamping: buffers.reduce(UInt64(0)) { $0 + ($1.isWritable ? UInt64($1.byteCount) : 0) })
+  }
 
   private func takeDescriptors(_ count: Int) throws(FrontendError) -> [UInt16] {
     guard count <= freeCount else {

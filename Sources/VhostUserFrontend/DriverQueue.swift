@@ -22,32 +22,42 @@ public struct UsedElement: Hashable, Sendable {
   /// Bytes that the device says it wrote.
   public var byteCount: UInt32
 
-  @inlinable
+  @inlinable @_noAllocation @_noLocks
   public init(head: UInt32, byteCount: UInt32) {
     self.head = head
     self.byteCount = byteCount
   }
 }
 
-/// The driver's side of a split virtqueue.
+/// The driver's side of a virtqueue, split or packed.
 ///
 /// A chain is formatted once (`reserve`), and posted as often as wanted: `post`, `publish` and
 /// `popUsed` neither allocate nor lock, which lets `bench` outrun any device. Chains may finish in
-/// any order. One thread at a time uses a queue. A packed queue will be a type of its own behind
-/// the same calls; nothing outside of this type and its extensions knows what a ring looks like.
+/// any order, unless the device promised otherwise. One thread at a time uses a queue. Nothing
+/// outside of this type and its extensions knows what a ring looks like: a chain is known by its
+/// head, which in a packed ring is its buffer identifier.
 ///
-/// Spec: virtio 1.3 §2.7 Split Virtqueues
+/// Heads are posted in any order, which a driver with a split ring and IN_ORDER does not do; the
+/// device has no use for that promise.
+///
+/// Spec: virtio 1.3 §2.7 Split Virtqueues, §2.8 Packed Virtqueues
 @safe
 public final class DriverQueue: @unchecked Sendable {
-  /// Bytes of the three parts for a ring of `size` entries.
+  /// Where the three parts are: of a packed ring the descriptors, and what driver and device say
+  /// about notifications.
   public struct Layout: Hashable, Sendable {
     public let descriptorTable: UInt64
     public let available: UInt64
     public let used: UInt64
   }
 
-  /// Entries: a power of two, 1…32768.
+  /// Entries: 1…32768; of a split ring a power of two.
   public let size: UInt16
+  public let kind: RingKind
+  @usableFromInline let isPacked: Bool
+  @usableFromInline let isInOrder: Bool
+  /// Not split rings whose chains finish in any order, which need none of what else there is.
+  @usableFromInline let needsBooks: Bool
   /// Guest-physical addresses of the ring's parts.
   public let layout: Layout
   /// `VIRTIO_F_EVENT_IDX` is in force.
@@ -61,6 +71,8 @@ public final class DriverQueue: @unchecked Sendable {
   @usableFromInline let available: UnsafeMutableRawPointer
   @usableFromInline let used: UnsafeMutableRawPointer
   @usableFromInline let mask: UInt16
+  /// A packed ring's chains, and the order of those in flight.
+  @usableFromInline let books: ChainBooks
 
   // Behind a pointer, because the class's own variables would be checked for exclusive access at
   // every touch.
@@ -76,11 +88,27 @@ public final class DriverQueue: @unchecked Sendable {
     @usableFromInline var used: UInt16
     // The device's used index, as last seen.
     @usableFromInline var seenUsed: UInt16
+    // Of packed rings, which have no indices: where the next descriptors are.
+    @usableFromInline var availablePosition = RingPosition()
+    @usableFromInline var usedPosition = RingPosition()
+    // With IN_ORDER: where the batch ends that a used entry stands for, and what that says.
+    @usableFromInline var batchEnd: UInt16
+    @usableFromInline var batchByteCount: UInt32 = 0
+
+    init(_ index: UInt16, size: UInt16) {
+      available = index
+      published = index
+      used = index
+      seenUsed = index
+      batchEnd = index
+      availablePosition = RingPosition(chain: index, size: size)
+      usedPosition = availablePosition
+    }
   }
 
   /// The available index, counting what `post` wrote.
   public var availableIndex: UInt16 { unsafe indices.pointee.available }
-  /// The available index that the device can see.
+  /// Counting the chains that the device can see; of a split ring the available index.
   public var publishedIndex: UInt16 { unsafe indices.pointee.published }
   /// The used index: the next used entry that `popUsed` reads.
   public var usedIndex: UInt16 { unsafe indices.pointee.used }
@@ -100,38 +128,47 @@ public final class DriverQueue: @unchecked Sendable {
   ///
   /// `region`: the memory region to take the ring from; nil: the first with room.
   public init(
-    size: UInt16, memory: GuestRAM, hasEventIndex: Bool, startIndex: UInt16 = 0,
-    region: Int? = nil
+    size: UInt16, memory: GuestRAM, hasEventIndex: Bool, kind: RingKind = .split,
+    startIndex: UInt16 = 0, region: Int? = nil
   ) throws(FrontendError) {
-    guard size.nonzeroBitCount == 1, size <= 32768 else {
-      throw .ring("a split ring of \(size) entries: the size is a power of two up to 32768")
+    guard (1...32768).contains(size), kind.isPacked || size.nonzeroBitCount == 1 else {
+      throw .ring("a \(kind) ring of \(size) entries: up to 32768, split ones a power of two")
     }
     self.size = size
+    self.kind = kind
+    isPacked = kind.isPacked
+    isInOrder = kind.isInOrder
+    needsBooks = kind != .split
     self.memory = memory
     self.hasEventIndex = hasEventIndex
     mask = size - 1
+    books = ChainBooks(size: size)
     let count = Int(size)
+    let availableCount = isPacked ? 4 : 6 + 2 * count
+    let usedCount = isPacked ? 4 : 6 + 8 * count
     layout = Layout(
       descriptorTable: try memory.allocate(16 * count, alignment: 16, region: region),
-      available: try memory.allocate(6 + 2 * count, alignment: 2, region: region),
-      used: try memory.allocate(6 + 8 * count, alignment: 4, region: region))
+      available: try memory.allocate(availableCount, alignment: 4, region: region),
+      used: try memory.allocate(usedCount, alignment: 4, region: region))
     // SAFETY: each range was just allocated inside one region, whose mapping `memory` keeps alive;
     // the device is the only other writer.
     unsafe descriptors = try memory.pointer(at: layout.descriptorTable, byteCount: 16 * count)
-    unsafe available = try memory.pointer(at: layout.available, byteCount: 6 + 2 * count)
-    unsafe used = try memory.pointer(at: layout.used, byteCount: 6 + 8 * count)
+    unsafe available = try memory.pointer(at: layout.available, byteCount: availableCount)
+    unsafe used = try memory.pointer(at: layout.used, byteCount: usedCount)
     kickEvent = try EventFile()
     callEvent = try EventFile()
     unsafe indices = .allocate(capacity: 1)
-    unsafe indices.initialize(
-      to: Indices(
-        available: startIndex, published: startIndex, used: startIndex, seenUsed: startIndex))
+    unsafe indices.initialize(to: Indices(startIndex, size: size))
     nextFree = (0..<size).map { $0 &+ 1 }
     firstFree = 0
     freeCount = count
     unsafe cring_zero(descriptors, 16 * count)
-    unsafe cring_zero(available, 6 + 2 * count)
-    unsafe cring_zero(used, 6 + 8 * count)
+    unsafe cring_zero(available, availableCount)
+    unsafe cring_zero(used, usedCount)
+    if isPacked {
+      markAllUsed()
+      return
+    }
     unsafe cring_store16(available + 2, startIndex)
     unsafe cring_store16(used + 2, startIndex)
   }
@@ -142,6 +179,7 @@ public final class DriverQueue: @unchecked Sendable {
     }
     for address in [layout.descriptorTable, layout.available, layout.used] { memory.free(address) }
     unsafe indices.deallocate()
+    books.deallocate()
   }
 
   /// Chains published and not yet popped.
@@ -154,15 +192,19 @@ public final class DriverQueue: @unchecked Sendable {
   /// The caller keeps at most `size` chains in the ring.
   @inlinable @_noAllocation @_noLocks
   public func post(_ head: UInt16) {
+    if needsBooks { unsafe books.note(head, at: indices.pointee.available) }
     // SAFETY: the masked index is below `size`; the ring lives as long as `memory`, which self
     // holds.
-    unsafe cring_store16(available + 4 + 2 * Int(indices.pointee.available & mask), head)
+    if !isPacked {
+      unsafe cring_store16(available + 4 + 2 * Int(indices.pointee.available & mask), head)
+    }
     unsafe indices.pointee.available &+= 1
   }
 
   /// Shows everything posted to the device, and says whether the device wants a kick for it.
   @inlinable @_noAllocation @_noLocks
   public func publish() -> Bool {
+    if isPacked { return publishPacked() }
     let before = unsafe indices.pointee.published
     let now = unsafe indices.pointee.available
     // Release: the device that sees the index also sees the entries and descriptors before it.
@@ -184,6 +226,7 @@ public final class DriverQueue: @unchecked Sendable {
   /// The next chain that the device finished; nil when there is none now.
   @inlinable @_noAllocation @_noLocks
   public func popUsed() -> UsedElement? {
+    if needsBooks { return popUsedInBatch() }
     let index = unsafe indices.pointee.used
     if unsafe index == indices.pointee.seenUsed {
       // Acquire: entries and buffers behind the index are read after it.
@@ -201,7 +244,10 @@ public final class DriverQueue: @unchecked Sendable {
   /// Whether the device finished something that `popUsed` has not given yet.
   @inlinable
   public var hasUsed: Bool {
-    @_noAllocation @_noLocks get { unsafe cring_load16_acquire(used + 2) != indices.pointee.used }
+    @_noAllocation @_noLocks get {
+      if isPacked { return finishedCount > 0 }
+      return unsafe cring_load16_acquire(used + 2) != indices.pointee.used
+    }
   }
 
   // MARK: Calls
@@ -209,6 +255,7 @@ public final class DriverQueue: @unchecked Sendable {
   /// Tells the device that no call is wanted (a hint: it may call anyway).
   @inlinable @_noAllocation @_noLocks
   public func disableCalls() {
+    if isPacked { return unsafe cring_store32(available, PackedEvent.disabled << 16) }
     if hasEventIndex {
       // An index that was passed just now is a whole round of 65536 away.
       unsafe cring_store16(available + 4 + 2 * Int(size), indices.pointee.used &- 1)
@@ -227,6 +274,7 @@ public final class DriverQueue: @unchecked Sendable {
   /// otherwise at the next).
   @inlinable @_noAllocation @_noLocks
   public func enableCalls(afterAnother count: UInt16) -> Bool {
+    if isPacked { return enablePackedCalls(afterAnother: count) }
     unsafe cring_store16(available, 0)
     if hasEventIndex {
       unsafe cring_store16(available + 4 + 2 * Int(size), indices.pointee.used &+ count)

@@ -43,7 +43,7 @@ extension Frontend {
     guard let memory else { throw .guestMemory("no memory is shared yet") }
     return try DriverQueue(
       size: size, memory: memory, hasEventIndex: features & (1 << 29) != 0,
-      startIndex: startIndex, region: region)
+      kind: RingKind(features: features), startIndex: startIndex, region: region)
   }
 
   /// Gives a ring to the back-end and starts it.
@@ -53,7 +53,7 @@ extension Frontend {
       .setVringNum, payload: VringState(index: number, number: UInt32(queue.size)).encoded)
     try command(
       .setVringBase,
-      payload: VringState(index: number, number: UInt32(queue.availableIndex)).encoded)
+      payload: VringState(index: number, number: queue.base).encoded)
     try command(
       .setVringAddress,
       payload: VringAddress(

@@ -11,10 +11,11 @@ public final class Frontend: @unchecked Sendable {
   public struct Options: Hashable, Sendable {
     /// Device features to accept, as far as they are offered.
     ///
-    /// The default is a modern driver with every ring feature of the split ring and without crypto
+    /// The default is a modern driver with indirect descriptors and event indices, without crypto
     /// features (the legacy request layout).
     public var features: UInt64 =
       VirtioFeature.version1 | VirtioFeature.ringIndirectDescriptors | VirtioFeature.ringEventIndex
+      | RingKind.usual.features
     /// Accept features although the back-end does not offer them.
     public var forcesFeatures = false
     /// Protocol features to accept, as far as they are offered; nil: a front-end that does not know
@@ -36,12 +37,22 @@ public final class Frontend: @unchecked Sendable {
       | ProtocolFeature.configureMemorySlots | ProtocolFeature.status
       | ProtocolFeature.resetDevice
 
+    /// The kind of rings to ask for.
+    public var ring: RingKind {
+      get { RingKind(features: features) }
+      set {
+        features &= ~RingKind.packedInOrder.features
+        features |= newValue.features
+      }
+    }
+
     public init() {}
 
     /// A front-end whose driver wants this request format.
-    public init(format: RequestFormat) {
+    public init(format: RequestFormat, ring: RingKind = RingKind.usual) {
       features |= format.features
       dialect = format.dialect
+      self.ring = ring
     }
   }
 

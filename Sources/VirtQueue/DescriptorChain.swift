@@ -1,47 +1,27 @@
 import CRingShims
 public import GuestMemory
 
-/// One descriptor, copied out of guest memory.
-struct Descriptor {
-  var address: UInt64
-  var byteCount: UInt32
-  var flags: UInt16
-  var next: UInt16
-
-  /// `VIRTQ_DESC_F_NEXT`.
-  var hasNext: Bool { @_noAllocation @_noLocks get { flags & 1 != 0 } }
-  /// `VIRTQ_DESC_F_WRITE`.
-  var isWritable: Bool { @_noAllocation @_noLocks get { flags & 2 != 0 } }
-  /// `VIRTQ_DESC_F_INDIRECT`.
-  var isIndirect: Bool { @_noAllocation @_noLocks get { flags & 4 != 0 } }
-
-  /// Reads a descriptor, each of its two words exactly once.
-  @_noAllocation @_noLocks
-  init(at pointer: UnsafePointer<UInt8>) {
-    // SAFETY: the caller has checked that 16 bytes are there.
-    unsafe address = UInt64(littleEndian: cring_load64(pointer))
-    let rest = unsafe UInt64(littleEndian: cring_load64(pointer + 8))
-    byteCount = UInt32(truncatingIfNeeded: rest)
-    flags = UInt16(truncatingIfNeeded: rest >> 32)
-    next = UInt16(truncatingIfNeeded: rest >> 48)
-  }
-}
-
 /// A reader that walks one descriptor chain, once and forwards.
 ///
 /// Descriptors are read when they are needed, so that a long chain costs no more than what is asked of it; those that
 /// are skipped are not translated. First comes the readable part, then the writable one. A plain value over the queue's
-/// and the guest's memory; valid until the queue stops.
+/// and the guest's memory; valid until the queue stops, and in a packed ring until a chain is completed, whose used
+/// descriptor may lie over this one.
 @safe
 public struct DescriptorChain {
-  /// The head, for the used entry.
+  /// The head's place in the ring.
   public let head: UInt16
+  /// What the used entry is written with.
+  public var ticket: ChainTicket
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
   public private(set) var writableByteCount: UInt64 = 0
 
   private var table: UnsafePointer<UInt8>
   private var tableCount: UInt32
   private var isIndirectTable = false
+  private let isSequential: Bool
+  /// Where the flags are in a descriptor's second word.
+  private let flagsShift: UInt64
   /// Room for an indirect table that crosses regions; the queue's, used by one chain at a time.
   private let scratch: UnsafeMutablePointer<UInt8>
   /// The next descriptor to read, where there is one.
@@ -57,22 +37,51 @@ public struct DescriptorChain {
   private var lastWritableAddress: UInt64 = 0
   private var lastWritableByteCount: UInt32 = 0
 
+  /// A chain of linked descriptors (split rings), of any length up to the table's.
   @_noAllocation @_noLocks
   init(
-    head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
+    linkedAt head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
+    scratch: UnsafeMutablePointer<UInt8>
+  ) {
+    unsafe self.init(
+      head: head, id: head, slotCount: 1, isSequential: false, table: table,
+      tableCount: tableCount, budget: tableCount, scratch: scratch)
+  }
+
+  /// A chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
+  @_noAllocation @_noLocks
+  init(
+    sequentialAt head: UInt16, slotCount: UInt16, id: UInt16, ring: UnsafePointer<UInt8>,
+    size: UInt16, scratch: UnsafeMutablePointer<UInt8>
+  ) {
+    unsafe self.init(
+      head: head, id: id, slotCount: slotCount, isSequential: true, table: ring,
+      tableCount: UInt32(size), budget: UInt32(slotCount), scratch: scratch)
+  }
+
+  @_noAllocation @_noLocks
+  private init(
+    head: UInt16, id: UInt16, slotCount: UInt16, isSequential: Bool,
+    table: UnsafePointer<UInt8>, tableCount: UInt32, budget: UInt32,
     scratch: UnsafeMutablePointer<UInt8>
   ) {
     self.head = head
+    ticket = ChainTicket(id: id, slotCount: slotCount)
+    self.isSequential = isSequential
+    flagsShift = isSequential ? 48 : 32
     unsafe self.table = table
     self.tableCount = tableCount
     unsafe self.scratch = scratch
     next = head
-    budget = tableCount
+    self.budget = budget
   }
+
+  /// The longest indirect table that is accepted: what 16-bit links can name.
+  public static var maximumIndirectCount: Int { @_noAllocation @_noLocks get { 32768 } }
 
   /// Goes on in the table of an indirect descriptor, which ends the chain of direct ones.
   ///
-  /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors.
+  /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors, §2.8.7 Indirect Flag: Scatter-Gather Support.
   @_noAllocation @_noLocks
   mutating func enter(
     _ descriptor: Descriptor, _ memory: inout MemoryView
@@ -80,7 +89,7 @@ public struct DescriptorChain {
     if isIndirectTable { throw .nestedIndirect(head: head) }
     if descriptor.hasNext { throw .indirectInChain(head: head) }
     let byteCount = Int(descriptor.byteCount)
-    guard byteCount > 0, byteCount & 15 == 0, byteCount / 16 <= SplitQueue.maximumIndirectCount
+    guard byteCount > 0, byteCount & 15 == 0, byteCount / 16 <= Self.maximumIndirectCount
     else { throw .indirectLength(descriptor.byteCount) }
     guard let slice = memory.slice(at: descriptor.address, atMost: byteCount) else {
       throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
@@ -96,6 +105,22 @@ public struct DescriptorChain {
     budget = tableCount
     next = 0
     hasNext = true
+  }
+
+  /// What an indirect descriptor behind others means; true where it is entered, false where its flag is to be ignored.
+  ///
+  /// Spec: virtio 1.3 §2.8.19 Driver Requirements: Indirect Descriptors: in a packed ring none is linked by NEXT, and in
+  /// its tables all flags but WRITE are reserved.
+  @_noAllocation @_noLocks
+  private mutating func enterInChain(
+    _ descriptor: Descriptor, _ memory: inout MemoryView
+  ) throws(QueueError) -> Bool {
+    if isSequential {
+      if isIndirectTable { return false }
+      throw .indirectInChain(head: head)
+    }
+    try enter(descriptor, &memory)
+    return true
   }
 
   /// Copies an indirect table that crosses regions into the scratch.
@@ -126,13 +151,12 @@ public struct DescriptorChain {
       guard budget > 0 else { throw .descriptorLoop(head: head) }
       budget &-= 1
       // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
-      let descriptor = unsafe Descriptor(at: table + Int(next) &* 16)
-      if descriptor.isIndirect {
-        try enter(descriptor, &memory)
-        continue
-      }
-      hasNext = descriptor.hasNext
-      next = descriptor.next
+      let descriptor = unsafe Descriptor(at: table + Int(next) &* 16, flagsShift: flagsShift)
+      if descriptor.isIndirect, try enterInChain(descriptor, &memory) { continue }
+      // Selected, not branched on: how descriptors follow each other is settled when the queue starts.
+      let behind = UInt32(next) &+ 1 == tableCount ? 0 : next &+ 1
+      hasNext = isSequential ? budget > 0 : descriptor.hasNext
+      next = isSequential ? behind : descriptor.next
       // Real drivers leave empty descriptors anywhere.
       if descriptor.byteCount == 0 { continue }
       let isWritable = descriptor.isWritable
@@ -227,12 +251,13 @@ public struct DescriptorChain {
 
   /// Walks to the end of the chain; the last byte that may be written, or nil if there is none.
   ///
-  /// Afterwards `writableByteCount` is that of the whole chain, and nothing more can be read.
+  /// Afterwards `writableByteCount` and the ticket's are those of the whole chain, and nothing more can be read.
   @_noAllocation @_noLocks
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
     while try advance(&memory) {}
+    ticket.writableByteCount = UInt32(clamping: writableByteCount)
     guard lastWritableByteCount > 0 else { return nil }
     let last = lastWritableAddress.addingReportingOverflow(UInt64(lastWritableByteCount) &- 1)
     guard !last.overflow, let slice = memory.slice(at: last.partialValue, atMost: 1) else {

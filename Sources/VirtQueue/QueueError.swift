@@ -1,8 +1,8 @@
-// VirtQueue: the split ring. Taking chains, completing chains, notification suppression.
+// VirtQueue: split and packed rings. Taking chains, completing chains, notification suppression.
 //
 // The driver is hostile: every index and address it writes is read once, checked, then used. What is wrong with the
-// ring itself is a `QueueError`, which stops the queue; what requests say is none of this room's business. A packed
-// ring will be a second type with `SplitQueue`'s methods; `DescriptorChain` serves both.
+// ring itself is a `QueueError`, which stops the queue; what requests say is none of this room's business. The two rings
+// are two types behind `VirtQueueRing`; `DescriptorChain` serves both.
 
 /// What is wrong with a ring, with the offending numbers.
 public enum QueueError: Error, Hashable, Sendable {
@@ -12,8 +12,10 @@ public enum QueueError: Error, Hashable, Sendable {
   case headOutOfRange(UInt16)
   /// A chain goes on at a descriptor that its table does not have.
   case nextOutOfRange(UInt16)
-  /// A chain has more descriptors than its table: it runs in a circle.
+  /// A chain has more descriptors than its table, or than a packed ring has left: it runs in a circle.
   case descriptorLoop(head: UInt16)
+  /// A packed ring offers a descriptor that the device still has.
+  case ringOverrun(UInt16)
   /// An indirect table's length is zero, no multiple of 16, or beyond 32768 descriptors.
   case indirectLength(UInt32)
   /// An indirect descriptor goes on, though it must be the last one.
@@ -28,10 +30,12 @@ public enum QueueError: Error, Hashable, Sendable {
 
 /// Why a ring cannot be started.
 public enum LayoutError: Error, Hashable, Sendable {
-  /// Not a power of two, or beyond 32768.
+  /// No power of two (split), none, or beyond 32768.
   case size(Int)
   /// A part is shorter than the size asks for.
   case tooShort
-  /// A part is not aligned to 16, 2 and 4 bytes.
+  /// A part is not aligned to 16, 2 and 4 bytes (packed: 16, 4 and 4).
   case misaligned
+  /// The word of `SET_VRING_BASE` names no place in a packed ring, or used descriptors in front of available ones.
+  case base(UInt32)
 }

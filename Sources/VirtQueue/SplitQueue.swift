@@ -37,15 +37,14 @@ public struct SplitQueueLayout {
 /// Used by one thread. Its memory belongs to the `MemoryMap` that it was started with.
 /// Spec: virtio 1.3 §2.7 Split Virtqueues.
 @safe
-public struct SplitQueue: ~Copyable {
-  /// The longest indirect table that is accepted: what 16-bit links can name.
-  public static var maximumIndirectCount: Int { @_noAllocation @_noLocks get { 32768 } }
-
+public struct SplitQueue: ~Copyable, VirtQueueRing {
   private let layout: SplitQueueLayout
   private let eventIndex: Bool
   private let mask: UInt16
   /// Next entry of the available ring to take.
   public private(set) var nextAvailable: UInt16
+  /// How far the driver had come at the last look.
+  private var seenAvailable: UInt16
   /// Next entry of the used ring to write, and what the driver was last shown.
   private var nextUsed: UInt16
   private var publishedUsed: UInt16
@@ -67,13 +66,24 @@ public struct SplitQueue: ~Copyable {
     self.eventIndex = eventIndex
     mask = layout.size &- 1
     self.nextAvailable = nextAvailable
+    seenAvailable = nextAvailable
     // SAFETY: the used ring has at least six bytes.
     nextUsed = unsafe UInt16(littleEndian: cring_load16_acquire(layout.used + Self.indexOffset))
     publishedUsed = nextUsed
-    scratch = try MappedMemory(reserving: Self.maximumIndirectCount * 16)
+    scratch = try MappedMemory(reserving: DescriptorChain.maximumIndirectCount * 16)
   }
 
   // MARK: - Taking
+
+  public var base: UInt32 {
+    @_noAllocation @_noLocks get { UInt32(nextAvailable) }
+  }
+
+  @_noAllocation @_noLocks
+  public mutating func look() throws(QueueError) -> Bool { try availableCount() > 0 }
+
+  @_noAllocation @_noLocks
+  public mutating func hasMore() -> Bool { nextAvailable != seenAvailable }
 
   /// How many chains the driver has made available, reading its index once.
   @_noAllocation @_noLocks
@@ -85,10 +95,10 @@ public struct SplitQueue: ~Copyable {
     guard count <= layout.size else {
       throw .availableIndexJump(from: nextAvailable, to: index)
     }
+    seenAvailable = index
     return Int(count)
   }
 
-  /// The next available chain; `availableCount` has said that there is one.
   @_noAllocation @_noLocks
   public mutating func takeChain(
     _ memory: inout MemoryView
@@ -100,10 +110,10 @@ public struct SplitQueue: ~Copyable {
     guard head < layout.size else { throw .headOutOfRange(head) }
     nextAvailable &+= 1
     var chain = unsafe DescriptorChain(
-      head: head, table: layout.descriptors, tableCount: UInt32(layout.size),
+      linkedAt: head, table: layout.descriptors, tableCount: UInt32(layout.size),
       scratch: scratch.base.assumingMemoryBound(to: UInt8.self))
     // SAFETY: head < size, and the table has 16 · size bytes.
-    let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16)
+    let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16, flagsShift: 32)
     if first.isIndirect { try chain.enter(first, &memory) }
     return chain
   }
@@ -112,15 +122,15 @@ public struct SplitQueue: ~Copyable {
 
   /// Writes a used entry; the driver sees it when `publish` is called.
   ///
-  /// Any order is fine.
+  /// Any order is fine. Entries that the ticket skips are left as they are.
   @_noAllocation @_noLocks
-  public mutating func complete(head: UInt16, writtenByteCount: UInt32) {
+  public mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32) {
     let slot = Int(nextUsed & mask)
     // SAFETY: slot < size, and the ring has 8 · size bytes of entries.
     let entry = unsafe layout.used + Self.entriesOffset + slot &* 8
-    unsafe cring_store32(entry, UInt32(head).littleEndian)
+    unsafe cring_store32(entry, UInt32(ticket.id).littleEndian)
     unsafe cring_store32(entry + 4, writtenByteCount.littleEndian)
-    nextUsed &+= 1
+    nextUsed &+= ticket.slotCount
   }
 
   /// Shows the driver all entries written since the last time; whether it wants to be called.

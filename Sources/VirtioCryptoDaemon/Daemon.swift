@@ -18,17 +18,17 @@ import VhostUserBackend
 struct Daemon {
   private let effective: Configuration
   private let endpoints: [DaemonEndpoint]
-  private let offersConfig: Bool
+  private let hidden: HiddenFeatures
   private let cache: CalibrationCache
   private let recalibrates: Bool
 
   init(
-    _ effective: Configuration, endpoints: [DaemonEndpoint], offersConfig: Bool,
+    _ effective: Configuration, endpoints: [DaemonEndpoint], hidden: HiddenFeatures,
     cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
     self.endpoints = endpoints
-    self.offersConfig = offersConfig
+    self.hidden = hidden
     self.cache = cache
     self.recalibrates = recalibrates
   }
@@ -86,7 +86,7 @@ struct Daemon {
       let configuration = deviceConfiguration(index)
       let device = try GuestDevice(
         configuration: configuration, workers: effective.workers, firstWorker: firstWorker,
-        algorithms: table, engines: engines, offersConfig: offersConfig, logger: logger)
+        algorithms: table, engines: engines, hidden: hidden, logger: logger)
       firstWorker += configuration.settings.queueCount
       servers.append(try makeServer(endpoint, device, logger))
       devices.append(device)

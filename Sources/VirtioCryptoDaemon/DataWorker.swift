@@ -16,7 +16,7 @@ final class DataWorkerSetup: @unchecked Sendable {
   // Unchecked: made on the device's thread, then used by the worker's alone.
   let queue: QueueSetup
   let layout: RequestLayout
-  let eventIndex: Bool
+  let rings: RingFeatures
   let offer: DeviceOffer
   let sessions: SessionTable
   let retirements: RetirementLog.Reader
@@ -29,13 +29,13 @@ final class DataWorkerSetup: @unchecked Sendable {
   private(set) var helperPinningFailures: [String] = []
 
   init(
-    queue: consuming QueueSetup, layout: RequestLayout, eventIndex: Bool, offer: DeviceOffer,
+    queue: consuming QueueSetup, layout: RequestLayout, rings: RingFeatures, offer: DeviceOffer,
     sessions: SessionTable, retirements: RetirementLog.Reader, counters: QueueCounters,
     settings: WorkerSettings, engines: HostEngines, attention: Int32
   ) {
     self.queue = queue
     self.layout = layout
-    self.eventIndex = eventIndex
+    self.rings = rings
     self.offer = offer
     self.sessions = sessions
     self.retirements = retirements
@@ -56,16 +56,32 @@ final class DataWorkerSetup: @unchecked Sendable {
     }
     // Whatever becomes of the worker: its loop, which speaks to them, is gone by then.
     defer { crew?.stop() }
-    let loop: WorkerLoop<HostLane>
     do {
-      loop = try makeLoop(context.shared, crew)
+      try withRing(context, crew)
     } catch {
       context.failed("\(error)")
-      return
     }
+  }
+
+  /// Serves a ring on the worker's thread, from then on to its end.
+  ///
+  /// `serve` is the one of the functions below that is made for this kind of ring.
+  func run<Queue: VirtQueueRing & ~Copyable>(
+    _ ring: consuming Queue, _ context: QueueWorker.Context, _ crew: HelperCrew?,
+    serve: (inout WorkerLoop<HostLane, Queue>) throws(QueueError) -> Void
+  ) throws {
+    var loop = try makeLoop(ring, context.shared, crew)
     helperPinningFailures = crew?.pinningFailures ?? []
     context.started()
-    serve(loop, context.shared)
+    do throws(QueueError) {
+      try serve(&loop)
+    } catch {
+      counters.block.add(.malformedRings, 1)
+      context.shared.reportFault("\(error)")
+      EventFD.signal(queue.errorRawValue)
+      EventFD.signal(attention)
+    }
+    context.shared.reportEnd(base: loop.base)
   }
 
   private var slotCount: Int { min(Int(queue.size), 1024) }
@@ -76,12 +92,9 @@ final class DataWorkerSetup: @unchecked Sendable {
       maximumByteCount: Int(layout.maximumRequestByteCount), ring: ring)
   }
 
-  private func makeLoop(
-    _ shared: WorkerShared, _ crew: HelperCrew?
-  ) throws -> WorkerLoop<HostLane> {
-    let ring = try SplitQueueLayout(
-      size: Int(queue.size), descriptorTable: queue.descriptorTable,
-      availableRing: queue.availableRing, usedRing: queue.usedRing)
+  private func makeLoop<Queue: VirtQueueRing & ~Copyable>(
+    _ ring: consuming Queue, _ shared: WorkerShared, _ crew: HelperCrew?
+  ) throws -> WorkerLoop<HostLane, Queue> {
     var settings = settings
     // Without a kick nobody would wake a sleeper.
     if queue.kickRawValue < 0 { settings.pollMode = .always }
@@ -93,10 +106,8 @@ final class DataWorkerSetup: @unchecked Sendable {
       crew, policy: settings.helpers.policy, ring: events.submissions, counters: counters.block)
     let processor = try RequestProcessor(
       layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount)
-    let split = try SplitQueue(
-      layout: ring, eventIndex: eventIndex, nextAvailable: queue.nextAvailable)
     return WorkerLoop(
-      queue: split, memory: queue.memory.view, processor: processor, lane: lane,
+      queue: ring, memory: queue.memory.view, processor: processor, lane: lane,
       helpers: helpers, retirements: retirements, events: events, counters: counters.block,
       settings: settings,
       ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
@@ -128,26 +139,6 @@ final class DataWorkerSetup: @unchecked Sendable {
     context.started()
     helpOnHotPath(&loop)
   }
-
-  private func serve(_ loop: consuming WorkerLoop<HostLane>, _ shared: WorkerShared) {
-    do throws(QueueError) {
-      try serveOnHotPath(&loop)
-    } catch {
-      counters.block.add(.malformedRings, 1)
-      shared.reportFault("\(error)")
-      EventFD.signal(queue.errorRawValue)
-      EventFD.signal(attention)
-    }
-    shared.reportEnd(nextAvailable: loop.nextAvailable)
-  }
-}
-
-/// The whole life of a data queue: the compiler refuses to build it if any of it could allocate or lock.
-///
-/// It names `HostLane`, because the compiler settles the loop's calls to the engines only where it sees which there are.
-@_noAllocation @_noLocks
-func serveOnHotPath(_ loop: inout WorkerLoop<HostLane>) throws(QueueError) {
-  try loop.run()
 }
 
 /// The whole life of a helper, proved in the same way.

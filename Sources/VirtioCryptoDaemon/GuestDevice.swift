@@ -28,7 +28,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private let workerConfiguration: WorkerConfiguration
   /// Number of this device's first worker, counted over all devices, for spreading them over the CPUs.
   private let firstWorker: Int
-  private let offersConfig: Bool
+  private let hidden: HiddenFeatures
   private let engines: HostEngines
   private let core: DeviceCore
   private let queueCounters: [QueueCounters]
@@ -41,7 +41,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private var features: UInt64 = 0
   private var workers: [QueueWorker?]
   private var faultIsLogged: [Bool]
-  private var control: ControlService?
+  private var control: (any ControlService)?
   var status: UInt8 = 0
 
   /// What the statistics show of the device beside its counters.
@@ -54,7 +54,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   init(
     configuration: DeviceConfiguration, workers workerConfiguration: WorkerConfiguration,
-    firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, offersConfig: Bool,
+    firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, hidden: HiddenFeatures,
     logger: Logger
   ) throws {
     name = configuration.name
@@ -62,7 +62,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     self.workerConfiguration = workerConfiguration
     self.firstWorker = firstWorker
     self.engines = engines
-    self.offersConfig = offersConfig
+    self.hidden = hidden
     let settings = configuration.settings
     maximumQueueSize = settings.queueSize
     offer = DeviceOffer(
@@ -104,14 +104,16 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   // MARK: - Negotiation
 
-  var offeredFeatures: UInt64 { offer.features }
+  var offeredFeatures: UInt64 {
+    offer.features & ~(hidden.packedRings ? VirtioFeature.ringPacked : 0)
+  }
 
   var offeredProtocolFeatures: UInt64 {
     ProtocolFeature.multiqueue | ProtocolFeature.replyAcknowledgement
       | ProtocolFeature.cryptoSession | ProtocolFeature.backendRequests
       | ProtocolFeature.backendSendDescriptor | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice
-      | (offersConfig ? ProtocolFeature.config : 0)
+      | (hidden.config ? 0 : ProtocolFeature.config)
   }
 
   /// Data queues, and the control queue behind them.
@@ -160,19 +162,17 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   // MARK: - Queues
 
   func startQueue(_ setup: consuming QueueSetup) throws(QueueStartError) {
-    guard !setup.isPacked else { throw QueueStartError(reason: "packed rings are not offered") }
     guard Int(setup.size) <= maximumQueueSize else {
       throw QueueStartError(reason: "the ring is larger than the device's queue-size")
     }
     if setup.index == offer.dataQueueCount {
-      control = try ControlService(setup, eventIndex: usesEventIndex, core: core)
+      control = try makeControlService(
+        setup, eventIndex: RingFeatures(features).eventIndex, core: core)
       serveControlQueue()
     } else {
       try startWorker(setup)
     }
   }
-
-  private var usesEventIndex: Bool { features & VirtioFeature.ringEventIndex != 0 }
 
   private func startWorker(_ queue: consuming QueueSetup) throws(QueueStartError) {
     let index = queue.index
@@ -184,7 +184,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     // From here on the worker may look sessions up, so it must be in the log before it runs.
     let reader = core.sessions.retirements.join(worker: index)
     let setup = DataWorkerSetup(
-      queue: queue, layout: offer.layout(features: features), eventIndex: usesEventIndex,
+      queue: queue, layout: offer.layout(features: features), rings: RingFeatures(features),
       offer: offer, sessions: core.sessions, retirements: reader,
       counters: queueCounters[index], settings: settings, engines: engines,
       attention: attention.rawValue)
@@ -215,16 +215,16 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func stopQueue(_ index: Int) -> UInt32? {
     if index == offer.dataQueueCount {
       defer { control = nil }
-      return control.map { UInt32($0.nextAvailable) }
+      return control?.base
     }
     guard workers.indices.contains(index), let worker = workers[index] else { return nil }
-    let nextAvailable = worker.stop()
+    let base = worker.stop()
     takeFault(of: index)
     workers[index] = nil
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
     show(index, running: false)
-    return UInt32(nextAvailable)
+    return base
   }
 
   private func show(_ index: Int, running: Bool) {

@@ -72,6 +72,11 @@ struct VhostUserCrypto: ParsableCommand {
   var noConfigFeature = false
 
   @Flag(
+    name: .customLong("no-packed-rings"),
+    help: "Offer split rings only: a generic front-end gives its guest packed ones otherwise.")
+  var noPackedRings = false
+
+  @Flag(
     help: """
       Measure again which engine is fastest for what, although the cache knows.
       """)
@@ -129,7 +134,8 @@ struct VhostUserCrypto: ParsableCommand {
     }
     try Self.exit(
       code: Daemon(
-        effective, endpoints: endpoints(effective), offersConfig: !noConfigFeature, cache: cache,
+        effective, endpoints: endpoints(effective),
+        hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
       ).run()
     )

@@ -111,7 +111,7 @@ compare() {
   if start ours "$BUILD/vhost-user-crypto" --config="$dir/ours.yaml" \
     && start dpdk "$OUT/dpdk-backend" --driver="$2" --core="$BACKEND_CPU" "${way[@]}"; then
     "$BUILD/vhost-crypto" bench --json --socket-path="$dir/ours.sock" --against="$dir/dpdk.sock" \
-      --sessions=message --message-layout=opcode-first --in-order --depth="$DEPTH" \
+      --sessions=message --message-layout=opcode-first --fixed-entries --depth="$DEPTH" \
       --cpu="$FRONT_CPU" --backend-cpu="$BACKEND_CPU" "${raw[@]}" \
       --op="$OPS" --size="$SIZES" --samples="$SAMPLES" --seconds="$SECONDS_EACH" \
       | jq -c --arg peer "$peer" '{peer: $peer} + .' >>"$results" || status=$?

@@ -32,7 +32,7 @@ extension TheDaemon {
       ///
       /// `engine`: who serves everything; nil: whoever is best on this host. `workers`: their section of the capability
       /// file.
-      init(engine: String? = nil, workers: String = "") throws {
+      init(engine: String? = nil, ring: RingKind = .usual, workers: String = "") throws {
         directory = try TemporaryDirectory()
         counters = directory.file("counters")
         let rules = engine.map { name in
@@ -46,7 +46,9 @@ extension TheDaemon {
           environment: [
             "LD_PRELOAD": try AllocationTests.counterLibrary(), "ALLOCATION_COUNTER_FILE": counters,
           ])
-        client = try daemon.client()
+        var options = Frontend.Options()
+        options.ring = ring
+        client = try daemon.client(options: options)
         try client.expectService()
       }
 
@@ -131,9 +133,9 @@ extension TheDaemon {
         aad: aad)
     }
 
-    @Test(arguments: [nil, "openssl"])
-    func aHundredThousandRequestsAllocateNothing(engine: String?) throws {
-      let setting = try Setting(engine: engine)
+    @Test(arguments: [(nil, .packedInOrder), ("openssl", .split)] as [(String?, RingKind)])
+    func aHundredThousandRequestsAllocateNothing(engine: String?, ring: RingKind) throws {
+      let setting = try Setting(engine: engine, ring: ring)
       var total = 0
       for (name, spec) in Self.sessions {
         let session = try setting.client.openSession(spec)
@@ -152,10 +154,10 @@ extension TheDaemon {
       #expect(total == Self.sessions.count * 101_000)
     }
 
-    @Test(arguments: [nil, "openssl"])
-    func helpersAllocateNothing(engine: String?) throws {
+    @Test(arguments: [(nil, .packed), ("openssl", .splitInOrder)] as [(String?, RingKind)])
+    func helpersAllocateNothing(engine: String?, ring: RingKind) throws {
       let setting = try Setting(
-        engine: engine, workers: "workers: { helpers: 2, helper-min-size: 1KiB }\n")
+        engine: engine, ring: ring, workers: "workers: { helpers: 2, helper-min-size: 1KiB }\n")
       for (name, spec) in Self.sessions {
         let session = try setting.client.openSession(spec)
         let carousel = try Carousel(

@@ -88,7 +88,7 @@ extension TheDaemon {
     func otherBackendsWaysWork(messageLayout: String) throws {
       let daemon = try DaemonProcess()
       let lines = try bench([
-        "--socket-path=\(daemon.socketPath)", "--against=\(daemon.socketPath)", "--in-order",
+        "--socket-path=\(daemon.socketPath)", "--against=\(daemon.socketPath)", "--fixed-entries",
         "--sessions=message", "--message-layout=\(messageLayout)",
         "--op=aes-128-cbc-encrypt,aes-128-cbc-hmac-sha1-encrypt", "--depth=16",
       ])
@@ -158,7 +158,7 @@ extension TheDaemon {
         ["--against=/tmp/x", "--against-message-layout=odd"], ["--message-layout=odd"],
         ["--raw-engine=openssl"], ["--raw", "--raw-engine=none"], ["--backend-cpu=1"],
         ["--cpu=1", "--backend-cpu=1"], ["--cpu=0", "--backend-cpu=-1"],
-        ["--in-order", "--depth=48"], ["--in-order", "--direct"],
+        ["--fixed-entries", "--depth=48"], ["--fixed-entries", "--direct"],
       ])
     func wrongFlagsAreOneLineAndStatus64(arguments: [String]) throws {
       try FinishedProgram.run(

@@ -19,8 +19,11 @@ extension TheDaemon {
           + "algorithms: { cipher: { default: { engine: openssl } } }\n")
     }
 
-    static func client(_ daemon: DaemonProcess) throws -> CryptoClient {
-      try CryptoClient.start(path: daemon.socketPath, memory: GuestRAM(byteCount: 128 << 20))
+    static func client(_ daemon: DaemonProcess, _ ring: RingKind = .usual) throws -> CryptoClient {
+      var options = Frontend.Options()
+      options.ring = ring
+      return try CryptoClient.start(
+        path: daemon.socketPath, options: options, memory: GuestRAM(byteCount: 128 << 20))
     }
 
     /// A text to cut operations from: making it takes tests that are built for debugging longer than encrypting it.
@@ -98,10 +101,10 @@ extension TheDaemon {
           + (0..<32).map { encrypt(session, byteCount: 64, salt: $0) })
     }
 
-    @Test(arguments: polls)
-    func shortRequestsBehindLongOnesFinishFirst(poll: String) throws {
+    @Test(arguments: polls, [RingKind.split, .packed])
+    func shortRequestsBehindLongOnesFinishFirst(poll: String, ring: RingKind) throws {
       let daemon = try Self.daemon("poll: { mode: \(poll) }")
-      let client = try Self.client(daemon)
+      let client = try Self.client(daemon, ring)
       let volley = try Self.mixed(client)
       try volley.post()
       let order = try volley.finish()
@@ -112,6 +115,21 @@ extension TheDaemon {
       #expect(queue.helped == 16)
       #expect(queue.requests == 48 && queue.inFlight == 0)
       #expect(queue.inFlightMaximum == 16)
+    }
+
+    /// Helpers and worker finish in any order; where IN_ORDER is negotiated, the driver sees the order of its requests.
+    @Test(arguments: polls, [RingKind.splitInOrder, .packedInOrder])
+    func requestsAreGivenBackInOrderWhereThatIsNegotiated(poll: String, ring: RingKind) throws {
+      let daemon = try Self.daemon("poll: { mode: \(poll) }")
+      let client = try Self.client(daemon, ring)
+      for _ in 0..<3 {
+        let volley = try Self.mixed(client)
+        try volley.post()
+        #expect(try volley.finish() == Array(0..<48))
+      }
+      let queue = try daemon.device().queues[0]
+      #expect(queue.helped == 48)
+      #expect(queue.requests == 144 && queue.inFlight == 0)
     }
 
     @Test(arguments: ["helpers: 0", "helper-min-size: off", "helper-min-size: 2MiB"])
@@ -166,10 +184,13 @@ extension TheDaemon {
     }
 
     /// Stopping a queue waits for what helpers have: what was taken is finished, and what was not is not.
-    @Test(arguments: polls)
-    func queueStopsWhenItsHelpersAreDone(poll: String) throws {
+    @Test(
+      arguments: zip(
+        polls + polls,
+        [.split, .packed, .splitInOrder, .packed, .packedInOrder, .split] as [RingKind]))
+    func queueStopsWhenItsHelpersAreDone(poll: String, ring: RingKind) throws {
       let daemon = try Self.daemon("poll: { mode: \(poll) }")
-      let client = try Self.client(daemon)
+      let client = try Self.client(daemon, ring)
       let session = try client.openSession(Samples.encryption)
       var taken = 0
       for round in 0..<8 {
@@ -182,7 +203,8 @@ extension TheDaemon {
         let first = queue.rawUsedIndex
         try volley.post()
         usleep(UInt32(round) * 300)
-        let next = UInt16(truncatingIfNeeded: try client.frontend.stopQueue(0))
+        let base = try client.frontend.stopQueue(0)
+        let next = try #require(queue.index(ofBase: base))
         #expect(queue.rawUsedIndex == next)
         #expect(Self.helperNames(daemon).isEmpty)
         let count = Int(next &- first)

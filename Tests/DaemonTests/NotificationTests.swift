@@ -10,8 +10,9 @@ import VirtioSpec
 extension TheDaemon {
   @Suite("Kicks and calls")
   struct NotificationTests {
-    private func options(eventIndex: Bool) -> Frontend.Options {
+    private func options(eventIndex: Bool, ring: RingKind = .usual) -> Frontend.Options {
       var options = Frontend.Options()
+      options.ring = ring
       if !eventIndex { options.features &= ~VirtioFeature.ringEventIndex }
       return options
     }
@@ -34,15 +35,16 @@ extension TheDaemon {
     @Test(
       arguments: [
         ("mode: always", 0), ("mode: adaptive, spin-us: 1000000", 1), ("mode: event", 300),
-      ], [true, false])
+      ], [(true, .split), (false, .split), (true, .packed)] as [(Bool, RingKind)])
     func bothSidesSuppressNotificationsUnderLoad(
-      mode: (poll: String, kicksPerThousand: Int), eventIndex: Bool
+      mode: (poll: String, kicksPerThousand: Int), driver: (eventIndex: Bool, ring: RingKind)
     ) throws {
+      let (eventIndex, ring) = driver
       // Driver and worker have a processor each: on one, every kick would hand over to the worker, which would find
       // one request and sleep again.
       let cpus = try twoProcessors()
       let daemon = try daemon(mode.poll, more: ", cpus: [\(cpus.last)]")
-      let client = try daemon.client(options: options(eventIndex: eventIndex))
+      let client = try daemon.client(options: options(eventIndex: eventIndex, ring: ring))
       let negotiated = client.frontend.features & VirtioFeature.ringEventIndex != 0
       #expect(negotiated == eventIndex)
       let session = try client.openSession(Samples.encryption)
@@ -83,10 +85,16 @@ extension TheDaemon {
       init(_ carousel: Carousel) { self.carousel = carousel }
     }
 
-    @Test(arguments: ["mode: adaptive", "mode: event"], [true, false])
-    func interruptsLoseNoWakeUps(mode: String, eventIndex: Bool) throws {
+    @Test(
+      arguments: ["mode: adaptive", "mode: event"],
+      [(true, .split), (false, .split), (true, .packed), (false, .packedInOrder)]
+        as [(Bool, RingKind)])
+    func interruptsLoseNoWakeUps(
+      mode: String, driver: (eventIndex: Bool, ring: RingKind)
+    ) throws {
       let daemon = try daemon(mode)
-      let client = try daemon.client(options: options(eventIndex: eventIndex))
+      let client = try daemon.client(
+        options: options(eventIndex: driver.eventIndex, ring: driver.ring))
       client.polls = false
       let session = try client.openSession(Samples.encryption)
       let operation = Samples.encrypt(session, byteCount: 64)

@@ -12,13 +12,14 @@ struct RealGuestGeneric {
   /// What run-generic.sh ends with when no mirror gives it the QEMU that it needs (EX_TEMPFAIL).
   private static let notFetched: Int32 = 75
 
-  @Test func servesAESAndRSAToAStockGuestByItself() throws {
+  @Test(arguments: ["packed", "split"])
+  func servesAESAndRSAToAStockGuestByItself(rings: String) throws {
     var environment = ProcessInfo.processInfo.environment
     environment["DAEMON"] = try DaemonProcess.executable("vhost-user-crypto")
     environment["TOOL"] = try DaemonProcess.executable("vhost-crypto")
     // The first run fetches some 50 MB.
     let result = try FinishedProgram.run(
-      path: "/bin/bash", [Self.root + "/Tests/Guest/run-generic.sh"],
+      path: "/bin/bash", [Self.root + "/Tests/Guest/run-generic.sh", "--rings", rings],
       environment: environment, milliseconds: 900_000)
     let words = "\(result.output)\(result.errorOutput)"
     if result.status == .status(Self.notFetched) {
@@ -33,7 +34,8 @@ struct RealGuestGeneric {
       "guest: bound again 3 times", "  ok    virtio_crypto is bound to the device",
       "  ok    the kernel's self-test of virtio_crypto_aes_cbc passed",
       "  ok    what the guest sent came back right, byte for byte",
-      "same ciphertext as openssl enc", "  ok    encrypt: guest sent requests=",
+      "  ok    the guest's rings are \(rings)", "same ciphertext as openssl enc",
+      "  ok    encrypt: guest sent requests=",
       "  ok    decrypt: guest sent requests=",
       "  ok    the kernel's self-test of virtio-crypto-rsa passed",
       "  ok    the kernel's self-test of virtio-pkcs1-rsa passed",

@@ -6,7 +6,10 @@
 # exit status goes with it; where QEMU cannot be fetched, a line says NOT RUN, and the exit status
 # is 75.
 #
-# usage: run-generic.sh [options of boot-guest.sh]
+# The guest takes packed rings, as this QEMU offers it what the daemon offers, whatever its own
+# packed=on says. --rings split has the daemon not offer them.
+#
+# usage: run-generic.sh [--rings packed|split] [options of boot-guest.sh]
 # environment: as for run.sh
 set -euo pipefail
 
@@ -14,6 +17,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 assets=${ASSETS:-$here/../../.build/guest}
 # What the daemon offers without a capability file; a generic device has to have them all.
 queues=4
+
+export RINGS=packed
+if [[ ${1:-} == --rings ]]; then
+  RINGS=${2:?packed or split}
+  shift 2
+fi
+if [[ $RINGS == split ]]; then export DAEMON_ARGS="${DAEMON_ARGS:-} --no-packed-rings"; fi
 
 status=0
 "$here/generic-qemu.sh" "$assets/generic-qemu" || status=$?

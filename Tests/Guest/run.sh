@@ -9,7 +9,7 @@
 #           encrypt, decrypt, sign and verify as openssl does, 600 of them at once. It takes a
 #           front-end that leaves the control queue to the daemon: run-generic.sh
 # environment: DAEMON, TOOL (.build/release/...), ASSETS (.build/guest), ACCEL, QEMU, KEEP=1 (leave
-# the logs), DAEMON_ARGS (more arguments)
+# the logs), DAEMON_ARGS (more arguments), RINGS=split|packed (what the front-end has to tell of)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -200,6 +200,17 @@ if [[ -s $dir/before.json && -s $dir/after.json ]]; then
   echo "        daemon: $(jq -c '[.devices[].queues[] | {index, requests}]' "$dir/after.json")"
 else
   check "the daemon gave its counters before and after the traffic" false
+fi
+
+# Bit 34 of the features is VIRTIO_F_RING_PACKED.
+case ${RINGS:-} in
+  packed) packed=1 ;;
+  split) packed=0 ;;
+  *) packed='' ;;
+esac
+if [[ -n $packed ]]; then
+  features=$(jq '.devices[0].features' "$dir/after.json" 2>/dev/null || true)
+  check "the guest's rings are $RINGS" test "$((${features:-0} >> 34 & 1))" = "$packed"
 fi
 
 if [[ -n $rsa ]]; then check_rsa; fi

@@ -54,7 +54,7 @@ private final class Arena: @unchecked Sendable {
       if isDirect {
         queue.setDescriptor(first + UInt16(position), descriptor)
       } else {
-        try memory.write(descriptor.bytes, at: base + 16 * UInt64(position))
+        try memory.write(descriptor.bytes(of: queue.kind), at: base + 16 * UInt64(position))
       }
     }
     if index % 2 == 0 {
@@ -63,6 +63,7 @@ private final class Arena: @unchecked Sendable {
         RingDescriptor(
           guestAddress: base, byteCount: 64, flags: DriverQueue.DescriptorFlag.indirect, next: 0))
     }
+    queue.setRawChain(index % 2 == 1 ? (0..<4).map { first + $0 } : [first])
     return first
   }
 
@@ -109,10 +110,21 @@ private final class Arena: @unchecked Sendable {
       try memory.write(random.bytes(8), at: base + 200 + UInt64.random(in: 0..<120, using: &random))
     case 95..<97:
       let entry = UInt64(Int.random(in: 0..<4, using: &random))
-      try memory.write(descriptor(&random).bytes, at: base + 16 * entry)
+      try memory.write(descriptor(&random).bytes(of: queue.kind), at: base + 16 * entry)
+    case 97..<99 where queue.kind.isPacked:
+      var descriptor = descriptor(&random)
+      descriptor.flags |= [0x80, 0x8000, 0x8080, 0].randomElement(using: &random) ?? 0
+      let place = UInt64.random(in: 0..<64, using: &random)
+      try memory.write(
+        descriptor.bytes(of: queue.kind), at: queue.layout.descriptorTable + 16 * place)
     case 97..<99:
       queue.setDescriptor(UInt16.random(in: 0..<64, using: &random), descriptor(&random))
     default:
+      guard !queue.kind.isPacked else {
+        // What the driver wants to be told of.
+        return try write32(
+          UInt32.random(in: 0...UInt32.max, using: &random), at: queue.layout.available)
+      }
       queue.setRawAvailableEntry(
         UInt16.random(in: 0..<64, using: &random), head: UInt16.random(in: 0...70, using: &random))
     }
@@ -149,12 +161,18 @@ private final class Arena: @unchecked Sendable {
 
 extension HostileGuest {
   @Suite struct RewritingGuests {
-    @Test(arguments: ["legacy", "revision 1", "stateless"])
-    func requestsRewrittenWhileTheyAreProcessedHarmNobodyElse(layout: String) throws {
+    @Test(
+      arguments: [
+        ("legacy", .split), ("revision 1", .packed), ("stateless", .splitInOrder),
+        ("stateless", .packed), ("legacy", .packedInOrder),
+      ] as [(String, RingKind)])
+    func requestsRewrittenWhileTheyAreProcessedHarmNobodyElse(
+      layout: String, ring: RingKind
+    ) throws {
       let stage = try Stage.current()
       let isStateless = layout == "stateless"
       let guest = try stage.guest(
-        isStateless ? .stateless : layout == "legacy" ? .legacy : .revision1)
+        isStateless ? .stateless : layout == "legacy" ? .legacy : .revision1, ring: ring)
       var random = SeededRandom.printed()
       try guest.frontend.stopQueue(0)
       let arena = try Arena(guest, region: 2)

@@ -7,9 +7,11 @@ import VirtioSpec
 /// Shapes that look wrong and are right: they must be served.
 extension HostileGuest {
   @Suite struct OddButGoodRings {
-    @Test(arguments: [true, false], ["legacy", "revision 1"])
-    func emptyDescriptorsAreSkipped(isIndirect: Bool, layout: String) throws {
-      let guest = try Stage.current().guest(layout == "legacy" ? .legacy : .revision1)
+    private static let rings = [RingKind.split, .packed]
+
+    @Test(arguments: [true, false], RingKind.allCases)
+    func emptyDescriptorsAreSkipped(isIndirect: Bool, ring: RingKind) throws {
+      let guest = try Stage.current().guest(ring.isInOrder ? .legacy : .revision1, ring: ring)
       var plan = RequestPlan()
       plan.hasZeroLengthDescriptors = true
       plan.isIndirect = isIndirect
@@ -19,9 +21,9 @@ extension HostileGuest {
       }
     }
 
-    @Test(arguments: [true, false])
-    func sameHeadTwiceIsAnsweredTwice(isIndirect: Bool) throws {
-      let guest = try Stage.current().guest()
+    @Test(arguments: [true, false], rings)
+    func sameHeadTwiceIsAnsweredTwice(isIndirect: Bool, ring: RingKind) throws {
+      let guest = try Stage.current().guest(ring: ring)
       let queue = guest.client.dataQueues[0]
       let request = try LaidOutRequest(guest, on: queue, isIndirect: isIndirect)
       queue.post(request.head)
@@ -37,9 +39,12 @@ extension HostileGuest {
     }
 
     /// Only the bytes that a request asks for are looked at.
-    @Test(arguments: [true, false], [2, 3])
-    func descriptorLongerThanTheRequestAsksForIsServed(isIndirect: Bool, part: Int) throws {
-      let guest = try Stage.current().guest()
+    @Test(arguments: [(true, 2), (true, 3), (false, 2), (false, 3)], rings)
+    func descriptorLongerThanTheRequestAsksForIsServed(
+      shape: (isIndirect: Bool, part: Int), ring: RingKind
+    ) throws {
+      let (isIndirect, part) = shape
+      let guest = try Stage.current().guest(ring: ring)
       let request = try LaidOutRequest(
         guest, on: guest.client.dataQueues[0], isIndirect: isIndirect)
       try request.edit(part) { $0.byteCount = .max }
@@ -49,10 +54,23 @@ extension HostileGuest {
       try guest.expectAllIsWell()
     }
 
-    @Test func indirectDescriptorMayCarryTheWriteFlag() throws {
-      let guest = try Stage.current().guest()
+    @Test(arguments: rings)
+    func indirectDescriptorMayCarryTheWriteFlag(ring: RingKind) throws {
+      let guest = try Stage.current().guest(ring: ring)
       let request = try LaidOutRequest(guest, on: guest.client.dataQueues[0], isIndirect: true)
       request.editTableDescriptor { $0.flags |= DriverQueue.DescriptorFlag.write }
+      try request.submit()
+      let used = try request.queue.pollUsed()
+      try expectRight(guest.client.answer(request.placed, used), request.operation)
+      try guest.expectAllIsWell()
+    }
+
+    /// All flags but WRITE are reserved in a packed ring's tables.
+    @Test(arguments: [DriverQueue.DescriptorFlag.next, DriverQueue.DescriptorFlag.indirect, 0x8080])
+    func otherFlagsInAPackedRingsTableAreIgnored(flags: UInt16) throws {
+      let guest = try Stage.current().guest(ring: .packed)
+      let request = try LaidOutRequest(guest, on: guest.client.dataQueues[0], isIndirect: true)
+      for part in 0..<5 { try request.edit(part) { $0.flags |= flags } }
       try request.submit()
       let used = try request.queue.pollUsed()
       try expectRight(guest.client.answer(request.placed, used), request.operation)
@@ -62,8 +80,8 @@ extension HostileGuest {
     /// 0 header, 1 IV, 2 source, 3 destination; half in one region, half in its neighbour.
     @Test(arguments: 0..<4, [true, false])
     func bufferAcrossAdjacentRegionsIsServed(part: Int, isIndirect: Bool) throws {
-      for format in [RequestFormat.legacy, .revision1] {
-        let guest = try Stage.current().guest(format)
+      for ring in Self.rings {
+        let guest = try Stage.current().guest(ring.isPacked ? .revision1 : .legacy, ring: ring)
         let request = try LaidOutRequest(
           guest, on: guest.client.dataQueues[0], isIndirect: isIndirect)
         let old = request.placed.buffers[part]
@@ -89,9 +107,9 @@ extension HostileGuest {
     }
 
     /// The border lies inside a descriptor, or between two of them.
-    @Test(arguments: [80, 64, 96, 72, 8])
-    func indirectTableAcrossAdjacentRegionsIsServed(bytesBefore: Int) throws {
-      let guest = try Stage.current().guest()
+    @Test(arguments: [80, 64, 96, 72, 8], rings)
+    func indirectTableAcrossAdjacentRegionsIsServed(bytesBefore: Int, ring: RingKind) throws {
+      let guest = try Stage.current().guest(ring: ring)
       let request = try LaidOutRequest(guest, on: guest.client.dataQueues[0], isIndirect: true)
       // A table of ten: empty descriptors follow, unlinked.
       let table = try guest.memory.read(try #require(request.table), byteCount: 80)
@@ -111,8 +129,9 @@ extension HostileGuest {
     }
 
     /// As long a table as there can be, all of it in use.
-    @Test func tableOf32768DescriptorsIsServed() throws {
-      let guest = try Stage.current().guest()
+    @Test(arguments: rings)
+    func tableOf32768DescriptorsIsServed(ring: RingKind) throws {
+      let guest = try Stage.current().guest(ring: ring)
       let operation = guest.operation(.cipher)
       let placed = try PlacedRequest(
         CryptoRequestBuilder.data(operation, format: guest.format), plan: RequestPlan(),

@@ -110,9 +110,17 @@ extension HostileGuest {
       try guest.expectAllIsWell()
     }
 
-    @Test(arguments: [8, 256], [true, false])
-    func ringsAreStoppedAndRestartedWithWrappedIndices(size: Int, hasEventIndex: Bool) throws {
-      var options = Frontend.Options(format: .revision1)
+    /// Sizes that are no power of two are for packed rings.
+    @Test(
+      arguments: [
+        (8, .split), (256, .split), (8, .splitInOrder), (7, .packed), (100, .packed),
+        (256, .packedInOrder),
+      ] as [(Int, RingKind)], [true, false])
+    func ringsAreStoppedAndRestartedWithWrappedIndices(
+      shape: (size: Int, ring: RingKind), hasEventIndex: Bool
+    ) throws {
+      let size = shape.size
+      var options = Frontend.Options(format: .revision1, ring: shape.ring)
       if !hasEventIndex { options.features &= ~(1 << 29) }
       let guest = try Stage.current().guest(.revision1, options: options)
       try guest.frontend.stopQueue(0)
@@ -129,7 +137,7 @@ extension HostileGuest {
           count += 1
         }
         let base = try guest.frontend.stopQueue(0)
-        #expect(UInt16(truncatingIfNeeded: base) == 65500 &+ count)
+        #expect(queue.index(ofBase: base) == 65500 &+ count)
         #expect(queue.rawUsedIndex == 65500 &+ count)
         // What is posted while the ring is stopped is served when it starts.
         let request = try LaidOutRequest(guest, on: queue, isIndirect: true)

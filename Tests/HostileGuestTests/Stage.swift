@@ -61,10 +61,12 @@ final class Stage: @unchecked Sendable {
 
   /// A new guest of the attacked device.
   func guest(
-    _ format: RequestFormat = .revision1, options: Frontend.Options? = nil
+    _ format: RequestFormat = .revision1, ring: RingKind = .usual,
+    options: Frontend.Options? = nil
   ) throws -> Guest {
     try Guest(
-      path: daemon.socketPath, format: format, options: options, bystander: bystander)
+      path: daemon.socketPath, format: format,
+      options: options ?? Frontend.Options(format: format, ring: ring), bystander: bystander)
   }
 
   // MARK: What is left

@@ -6,10 +6,10 @@ final class Ring {
   let name: String
   let client: CryptoClient
 
-  init(_ name: String, _ path: String) throws {
+  init(_ name: String, _ path: String, _ kind: RingKind) throws {
     self.name = name
     client = try CryptoClient.start(
-      path: path, options: Frontend.Options(format: .stateless),
+      path: path, options: Frontend.Options(format: .stateless, ring: kind),
       memory: try GuestRAM(byteCount: 128 << 20), queueSize: 1024)
   }
 

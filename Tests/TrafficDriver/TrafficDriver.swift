@@ -2,7 +2,9 @@
 // because it is built optimised, as tests are not.
 //
 //   traffic-driver agree REQUESTS SEED ENGINE=SOCKET …
-//   traffic-driver mixed REQUESTS SEED NAME=SOCKET
+//   traffic-driver mixed REQUESTS SEED RING=SOCKET
+//
+// Engines that are compared have rings of different kinds; RING is split, packed, split-in-order or packed-in-order.
 //
 // Lines with counts on standard output; the first difference on standard error, and status 1.
 
@@ -25,10 +27,11 @@ enum TrafficDriver {
     guard words.count >= 4, let count = Int(words[1]), let seed = UInt64(words[2]) else {
       throw DriverError("usage: traffic-driver agree|mixed REQUESTS SEED NAME=SOCKET …")
     }
-    let rings = try words.dropFirst(3).map { word in
+    let rings = try words.dropFirst(3).enumerated().map { index, word in
       let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2 else { throw DriverError("\(word) is not NAME=SOCKET") }
-      return try Ring(parts[0], parts[1])
+      let kind = RingKind(rawValue: parts[0]) ?? RingKind.allCases[index % RingKind.allCases.count]
+      return try Ring(parts[0], parts[1], kind)
     }
     switch words[0] {
     case "agree":

@@ -93,13 +93,17 @@ struct TrafficTests {
     let daemon = try DaemonProcess(
       arguments: ["--calibration-cache=none"], configuration: configuration,
       servesStatistics: true)
-    let count = Self.requestCount * 100
-    let lines = try drive(["mixed", "\(count)", seed(), "all=\(daemon.socketPath)"], seconds: 600)
-    let line = try #require(lines.first)
-    #expect(lines.count == 1 && number("requests", in: line) == count, "\(line)")
-    let answers = ["OK", "ERR", "INVSESS", "BADMSG"].map { number($0, in: line) }
-    #expect(answers.reduce(0, +) == count, "\(line)")
-    #expect(answers.allSatisfy { $0 > 0 } && answers[0] > count / 2, "\(line)")
+    // Together a million, over rings of each kind.
+    let count = Self.requestCount * 25
+    for ring in RingKind.allCases {
+      let lines = try drive(
+        ["mixed", "\(count)", seed(), "\(ring.rawValue)=\(daemon.socketPath)"], seconds: 600)
+      let line = try #require(lines.first)
+      #expect(lines.count == 1 && number("requests", in: line) == count, "\(line)")
+      let answers = ["OK", "ERR", "INVSESS", "BADMSG"].map { number($0, in: line) }
+      #expect(answers.reduce(0, +) == count, "\(line)")
+      #expect(answers.allSatisfy { $0 > 0 } && answers[0] > count / 2, "\(line)")
+    }
     #expect(try daemon.terminate() == .status(0))
   }
 }

@@ -55,6 +55,17 @@ enum Transport: CaseIterable, Hashable, Sendable {
   /// Whether requests name a session instead of carrying keys.
   var hasSessions: Bool { self != .stateless && self != .draftV15WithoutSessions }
 
+  /// The layouts come over rings of different kinds, so that all that is computed has passed through each.
+  var ring: RingKind {
+    guard RingKind.usual == .split else { return .usual }
+    return switch self {
+    case .legacy, .currentMessages, .draftV15: .split
+    case .revision1, .messagesWithoutOpcode: .packed
+    case .stateless, .draftV15WithoutSessions: .packedInOrder
+    case .messagesWithOpcodeFirst: .splitInOrder
+    }
+  }
+
   /// Whether sessions of the service can be made: the oldest message knows ciphers and chains only.
   func carries(_ service: VirtioCryptoService) -> Bool {
     self != .messagesWithoutOpcode || service == .cipher
@@ -80,7 +91,8 @@ final class Guest {
   init(_ path: String, _ transport: Transport, memory: GuestRAM? = nil) throws {
     self.transport = transport
     client = try CryptoClient.start(
-      path: path, options: Frontend.Options(format: transport.format), memory: memory,
+      path: path, options: Frontend.Options(format: transport.format, ring: transport.ring),
+      memory: memory,
       messageLayout: transport.messageLayout)
     var format = client.format
     // Draft v15 has no session bit for a service that is off.

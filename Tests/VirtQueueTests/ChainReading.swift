@@ -18,13 +18,17 @@ extension DriverQueue {
     var byteCount: Int
   }
 
-  /// Takes the next chain of a queue, reads `readable` bytes, collects `writable`, and walks to the end.
   func read(
     _ queue: DeviceQueue, readable: Int, writable: Int
+  ) throws -> Reading { try Self.read(queue, readable: readable, writable: writable) }
+
+  /// Takes the next chain of a queue, reads `readable` bytes, collects `writable`, and walks to the end.
+  static func read<Ring: VirtQueueRing & ~Copyable>(
+    _ queue: RingUnderTest<Ring>, readable: Int, writable: Int
   ) throws -> Reading {
     var list = try SpanList()
     var reading = Reading()
-    _ = try queue.availableCount()
+    _ = try queue.look()
     var chain = try queue.takeChain()
     reading.readWasComplete = try chain.collectReadable(
       byteCount: readable, into: &list, &queue.memory)

@@ -108,7 +108,7 @@ final class DriverQueue {
       memory: guest.map.view)
   }
 
-  private func layout() throws -> SplitQueueLayout {
+  func layout() throws -> SplitQueueLayout {
     func slice(_ address: UInt64, _ byteCount: Int) throws -> GuestSlice {
       guard
         let slice = guest.map.translate(GuestAddress(rawValue: address), byteCount: byteCount)

@@ -1,0 +1,53 @@
+public import GuestMemory
+
+/// What the used entry of a chain is written with, kept beside its request while that is in flight.
+@frozen
+public struct ChainTicket: Hashable, Sendable {
+  /// What the driver knows the chain by: the head of a split ring's, the buffer identifier of a packed ring's.
+  public var id: UInt16
+  /// How far the used entry moves the ring on: one in a split ring, in a packed one as many as the chain has descriptors.
+  public var slotCount: UInt16
+  /// Its place among those taken; of queues that finish in order.
+  public var position: UInt16 = 0
+  /// Bytes of the device-writable part, once the chain was walked to its end.
+  public var writableByteCount: UInt32 = 0
+
+  /// A chain that has not been walked yet.
+  @_noAllocation @_noLocks
+  public init(id: UInt16, slotCount: UInt16) {
+    self.id = id
+    self.slotCount = slotCount
+  }
+}
+
+/// The device's side of a virtqueue, whatever its layout: what workers and the control queue are generic over.
+///
+/// Which type it is, is chosen when a queue starts, so that nothing on the way of a descriptor asks for it. Used by one
+/// thread. Every index, flag and length that the driver writes is read once, then checked, then used.
+public protocol VirtQueueRing: ~Copyable {
+  /// Where the queue goes on, as `GET_VRING_BASE` has it.
+  var base: UInt32 { get }
+
+  /// Looks how far the driver has come, once per batch; whether there is a chain to take.
+  mutating func look() throws(QueueError) -> Bool
+
+  /// Whether there is one more chain behind those taken since `look`.
+  mutating func hasMore() -> Bool
+
+  /// The next chain; `look` or `hasMore` has just said that there is one.
+  mutating func takeChain(_ memory: inout MemoryView) throws(QueueError) -> DescriptorChain
+
+  /// Finishes a chain, which was walked to its end; the driver sees it when `publish` is called.
+  ///
+  /// Any order is fine.
+  mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32)
+
+  /// Shows the driver all that was completed since the last time; whether it wants to be called.
+  mutating func publish() -> Bool
+
+  /// Tells the driver that no kick is needed: the worker is looking anyway.
+  mutating func suppressKicks()
+
+  /// Asks for a kick with the next chain, then looks again; true if chains came meanwhile.
+  mutating func armKicks() throws(QueueError) -> Bool
+}
