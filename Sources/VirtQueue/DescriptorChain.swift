@@ -19,7 +19,9 @@ public struct DescriptorChain {
   private var table: UnsafePointer<UInt8>
   private var tableCount: UInt32
   private var isIndirectTable = false
-  private let isSequential: Bool
+  /// Of a descriptor's `next`: all bits where descriptors are linked, none where they follow each other.
+  private let linkMask: UInt16
+  private var isSequential: Bool { @_noAllocation @_noLocks get { linkMask == 0 } }
   /// Where the flags are in a descriptor's second word.
   private let flagsShift: UInt64
   /// Room for an indirect table that crosses regions; the queue's, used by one chain at a time.
@@ -67,7 +69,7 @@ public struct DescriptorChain {
   ) {
     self.head = head
     ticket = ChainTicket(id: id, slotCount: slotCount)
-    self.isSequential = isSequential
+    linkMask = isSequential ? 0 : .max
     flagsShift = isSequential ? 48 : 32
     unsafe self.table = table
     self.tableCount = tableCount
@@ -147,16 +149,23 @@ public struct DescriptorChain {
   @_noAllocation @_noLocks
   private mutating func advance(_ memory: inout MemoryView) throws(QueueError) -> Bool {
     while hasNext {
-      guard UInt32(next) < tableCount else { throw .nextOutOfRange(next) }
-      guard budget > 0 else { throw .descriptorLoop(head: head) }
+      if UInt32(next) >= tableCount {
+        guard isSequential else { throw .nextOutOfRange(next) }
+        next = 0
+      }
+      if budget == 0 {
+        guard isSequential else { throw .descriptorLoop(head: head) }
+        hasNext = false
+        break
+      }
       budget &-= 1
       // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
       let descriptor = unsafe Descriptor(at: table + Int(next) &* 16, flagsShift: flagsShift)
       if descriptor.isIndirect, try enterInChain(descriptor, &memory) { continue }
-      // Selected, not branched on: how descriptors follow each other is settled when the queue starts.
-      let behind = UInt32(next) &+ 1 == tableCount ? 0 : next &+ 1
-      hasNext = isSequential ? budget > 0 : descriptor.hasNext
-      next = isSequential ? behind : descriptor.next
+      // Masked, not branched on: how descriptors follow each other is settled when the queue starts. Those that are not
+      // linked go on until the budget is spent.
+      hasNext = (descriptor.flags | ~linkMask) & 1 != 0
+      next = descriptor.next & linkMask | (next &+ 1) & ~linkMask
       // Real drivers leave empty descriptors anywhere.
       if descriptor.byteCount == 0 { continue }
       let isWritable = descriptor.isWritable

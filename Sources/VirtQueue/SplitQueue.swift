@@ -44,7 +44,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   /// Next entry of the available ring to take.
   public private(set) var nextAvailable: UInt16
   /// How far the driver had come at the last look.
-  private var seenAvailable: UInt16
+  @usableFromInline internal var seenAvailable: UInt16
   /// Next entry of the used ring to write, and what the driver was last shown.
   private var nextUsed: UInt16
   private var publishedUsed: UInt16
@@ -82,7 +82,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   @_noAllocation @_noLocks
   public mutating func look() throws(QueueError) -> Bool { try availableCount() > 0 }
 
-  @_noAllocation @_noLocks
+  @inlinable @_noAllocation @_noLocks
   public mutating func hasMore() -> Bool { nextAvailable != seenAvailable }
 
   /// How many chains the driver has made available, reading its index once.
