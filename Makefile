@@ -63,7 +63,7 @@ format: ## apply the style
 
 check: lint test ## all that must be green before a commit
 
-algorithm-table: build guest ## the README's table of algorithms: engines here and in a guest with AF_ALG, and peers
+algorithm-table: build guest ## the README's table of symmetric algorithms: engines here and in a guest with AF_ALG, and peers
 	@Tests/Guest/algorithm-table.sh
 
 bench: build ## throughput and latency of the daemon on this machine, verified

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Prints the README's table of algorithms: which engine serves each on this host, which in a guest
+# Prints the README's table of symmetric algorithms: which engine serves each on this host, which in a guest
 # whose kernel has AF_ALG, and which other back-ends serve it.
 #
 # usage: algorithm-table.sh   (after `make build guest`)
@@ -20,7 +20,8 @@ jq -rn --argjson host "$host" --argjson guest "$guest" --slurpfile peers "$root/
   ($peers[0]) as $peers
   | ([range($host | length)] | map({
       service: $host[.].service, algorithm: $host[.].algorithm,
-      here: ($host[.] | engines), there: ($guest[.] | engines)})) as $rows
+      here: ($host[.] | engines), there: ($guest[.] | engines)})
+    | map(select(.service != "akcipher"))) as $rows
   | "| Service | Algorithm | `openssl` | `ipsec-mb` | `kernel` | QEMU builtin | DPDK vhost_crypto |",
     "| --- | --- | --- | --- | --- | --- | --- |",
     ($rows[] | "| \(.service) | `\(.algorithm)` | \(mark("openssl"; .here; .there))"
