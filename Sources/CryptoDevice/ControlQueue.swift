@@ -69,34 +69,35 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
       unsafe cring_wipe(request, byteCount)
       UnusedStack.wipe()
     }
-    var probe = chain
-    _ = unsafe try probe.lastWritableByte(&memory)
-    let room = Int(
-      min(probe.writableByteCount, UInt64(VirtioCryptoWire.createSessionInputByteCount)))
+    // Where the answer goes is settled before anything is done.
+    outcomeSpans.removeAll()
+    _ = try chain.collectWritable(
+      byteCount: VirtioCryptoWire.createSessionInputByteCount, into: &outcomeSpans, &memory)
+    _ = unsafe try chain.lastWritableByte(&memory)
     var written = 0
     if let outcome = unsafe core.perform(
-      UnsafeRawBufferPointer(start: request, count: byteCount), outcomeByteCount: room)
+      UnsafeRawBufferPointer(start: request, count: byteCount),
+      outcomeByteCount: outcomeSpans.totalByteCount),
+      outcome.count <= outcomeSpans.totalByteCount
     {
-      outcomeSpans.removeAll()
-      // The driver may have changed the chain since it was probed: then there is no room any more.
-      if try chain.collectWritable(byteCount: outcome.count, into: &outcomeSpans, &memory) {
-        write(outcome)
-        written = outcome.count
-      }
+      write(outcome)
+      written = outcome.count
     }
-    queue.complete(probe.ticket, writtenByteCount: UInt32(written))
+    queue.complete(chain.ticket, writtenByteCount: UInt32(written))
   }
 
-  /// Copies the outcome into the guest's buffers, which may be in pieces.
+  /// Copies the outcome into the guest's buffers, which may be in pieces and have room for it.
   private func write(_ outcome: [UInt8]) {
-    var offset = 0
-    for index in 0..<outcomeSpans.count {
+    var rest = outcome[...]
+    var index = 0
+    while !rest.isEmpty {
       let run = outcomeSpans.slice(index)
-      for position in 0..<run.byteCount {
-        // SAFETY: the run is checked guest memory; the runs' sum is the outcome's length.
-        unsafe cring_store8(run.pointer + position, outcome[offset + position])
+      for (position, byte) in rest.prefix(run.byteCount).enumerated() {
+        // SAFETY: the run is checked guest memory, and has a place for as many bytes.
+        unsafe cring_store8(run.pointer + position, byte)
       }
-      offset += run.byteCount
+      rest = rest.dropFirst(run.byteCount)
+      index += 1
     }
   }
 }

@@ -24,6 +24,10 @@ extension RequestProcessor {
     guard byteCount > 0 else { return true }
     guard byteCount <= 16 else { return false }
     // SAFETY: 16 bytes of the slot's own memory.
+    if byteCount == 16, let source = unsafe chain.takeReadable(16) {
+      unsafe cring_copy16(&slot.pointee.operation.iv, source)
+      return true
+    }
     return unsafe try chain.copyReadable(
       into: &slot.pointee.operation.iv, byteCount: Int(byteCount), &memory) == Int(byteCount)
   }
@@ -49,6 +53,10 @@ extension RequestProcessor {
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.sourceByteCount = byteCount
     guard byteCount > 0 else { return true }
+    if let pointer = unsafe chain.takeReadable(Int(byteCount)) {
+      unsafe slot.pointee.operation.source = UnsafePointer(pointer)
+      return true
+    }
     guard let pointer = unsafe try readRun(byteCount, bounceOffset: 0, &chain, &memory, slot)
     else { return false }
     unsafe slot.pointee.operation.source = UnsafePointer(pointer)
@@ -107,12 +115,19 @@ extension RequestProcessor {
     let byteCount = Int(destination) &+ Int(result)
     unsafe slot.pointee.operation.resultByteCount = result
     guard byteCount > 0 else { return true }
+    let start: UnsafeMutablePointer<UInt8>
+    if let run = unsafe chain.takeWritable(byteCount) {
+      unsafe slot.pointee.outputByteCount = UInt32(truncatingIfNeeded: byteCount)
+      unsafe separateSource(slot, from: run, byteCount: byteCount)
+      unsafe slot.pointee.operation.destination = run
+      unsafe slot.pointee.operation.result = run + Int(destination)
+      return true
+    }
     outputSpans.removeAll()
     guard try chain.collectWritable(byteCount: byteCount, into: &outputSpans, &memory) else {
       return false
     }
     unsafe slot.pointee.outputByteCount = UInt32(truncatingIfNeeded: byteCount)
-    let start: UnsafeMutablePointer<UInt8>
     if let run = outputSpans.contiguous {
       unsafe start = run.pointer
       unsafe separateSource(slot, from: start, byteCount: byteCount)

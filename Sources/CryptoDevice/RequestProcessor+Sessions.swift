@@ -31,7 +31,11 @@ extension RequestProcessor {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView, byteCount: Int
   ) throws(QueueError) -> Bool {
     // SAFETY: `byteCount` is at most 80; the buffer has 104 bytes behind the header.
-    unsafe try chain.copyReadable(
+    if byteCount == 48, let source = unsafe chain.takeReadable(48) {
+      unsafe cring_copy48(header.fixedPart, source)
+      return true
+    }
+    return unsafe try chain.copyReadable(
       into: UnsafeMutableRawPointer(header.fixedPart), byteCount: byteCount, &memory) == byteCount
   }
 

@@ -24,6 +24,8 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   private let entriesByteCount: Int
   /// Job slots, and behind them one for work that is finished at once.
   private let slots: UnsafeMutableRawPointer
+  /// The jobs of a burst, and behind them room for a tag each.
+  let burstJobs: UnsafeMutablePointer<IMB_JOB>
   /// Room for the longest text of KASUMI's MAC.
   let joined: UnsafeMutablePointer<UInt8>
   private static var joinedByteCount: Int { 2560 }
@@ -49,12 +51,14 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     let slots = unsafe cipsecmb_map(slotsByteCount)
     let manager = unsafe cipsecmb_make()
     let direct = unsafe cipsecmb_make()
+    let burst = unsafe cipsecmb_map(Self.burstRoomByteCount)
     guard
-      let entries = unsafe entries, let slots = unsafe slots,
+      let entries = unsafe entries, let slots = unsafe slots, let burst = unsafe burst,
       let manager = unsafe manager, let direct = unsafe direct
     else {
       if let entries = unsafe entries { unsafe cipsecmb_unmap(entries, entriesByteCount) }
       if let slots = unsafe slots { unsafe cipsecmb_unmap(slots, slotsByteCount) }
+      if let burst = unsafe burst { unsafe cipsecmb_unmap(burst, Self.burstRoomByteCount) }
       if let manager = unsafe manager { unsafe cipsecmb_free(manager) }
       if let direct = unsafe direct { unsafe cipsecmb_free(direct) }
       throw EngineError("ipsec-mb: reserving a lane for \(sessionCapacity) sessions failed")
@@ -62,6 +66,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     self.entriesByteCount = entriesByteCount
     unsafe self.entries = entries
     unsafe self.slots = slots
+    unsafe burstJobs = burst.assumingMemoryBound(to: IMB_JOB.self)
     unsafe joined = .allocate(capacity: Self.joinedByteCount)
     unsafe self.manager = manager
     unsafe self.direct = direct
@@ -86,6 +91,8 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     let slotsByteCount = (Self.slotCount + 1) * JobSlot.stride
     unsafe cipsecmb_wipe(slots, slotsByteCount)
     unsafe cipsecmb_unmap(slots, slotsByteCount)
+    unsafe cipsecmb_wipe(burstJobs, Self.burstRoomByteCount)
+    unsafe cipsecmb_unmap(burstJobs, Self.burstRoomByteCount)
     unsafe cipsecmb_unmap(entries, entriesByteCount)
     unsafe cipsecmb_free(manager)
     unsafe cipsecmb_free(direct)
@@ -129,8 +136,9 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     var index = 0
     while index < batch.count {
       // SAFETY: index is in bounds; the caller keeps operations and what they point to alive until they are completed.
-      unsafe begin(batch[index])
-      index &+= 1
+      let taken = unsafe burst(batch, from: index)
+      if taken == 0 { unsafe begin(batch[index]) }
+      index &+= max(taken, 1)
     }
     isSubmitting = false
   }
@@ -201,13 +209,20 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   private mutating func keyed(
     _ operation: UnsafeMutablePointer<CryptoOperation>, _ slot: UnsafeMutablePointer<JobSlot>
   ) -> CryptoOutcome {
-    // SAFETY: entries are in bounds by the comparison with the capacity.
+    // SAFETY: every slot has an entry behind it.
+    if unsafe operation.pointee.sessionIndex >= sessionCapacity {
+      unsafe slot.pointee.usesOwnKeys = true
+      return unsafe expand(operation.pointee.session, into: slot.entry)
+    }
+    return unsafe keyed(operation)
+  }
+
+  /// Finds or expands the keys of an operation whose session has an entry.
+  @_noAllocation @_noLocks
+  mutating func keyed(_ operation: UnsafeMutablePointer<CryptoOperation>) -> CryptoOutcome {
+    // SAFETY: entries are in bounds by the caller's comparison with the capacity.
     let session = unsafe operation.pointee.session
     let index = unsafe operation.pointee.sessionIndex
-    if index >= sessionCapacity {
-      unsafe slot.pointee.usesOwnKeys = true
-      return unsafe expand(session, into: slot.entry)
-    }
     let entry = unsafe entry(at: Int(index))
     let generation = unsafe operation.pointee.sessionGeneration
     if unsafe entry.pointee.isExpanded && entry.pointee.generation == generation { return .ok }
@@ -293,7 +308,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   }
 
   @_noAllocation @_noLocks
-  private func entry(at index: Int) -> UnsafeMutablePointer<KeyedEntry> {
+  func entry(at index: Int) -> UnsafeMutablePointer<KeyedEntry> {
     // SAFETY: callers keep to 0...sessionCapacity.
     unsafe (entries + index &* KeyedEntry.stride).assumingMemoryBound(to: KeyedEntry.self)
   }

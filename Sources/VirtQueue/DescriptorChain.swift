@@ -3,10 +3,10 @@ public import GuestMemory
 
 /// A reader that walks one descriptor chain, once and forwards.
 ///
-/// Descriptors are read when they are needed, so that a long chain costs no more than what is asked of it; those that
-/// are skipped are not translated. First comes the readable part, then the writable one. A plain value over the queue's
-/// and the guest's memory; valid until the queue stops, and in a packed ring until a chain is completed, whose used
-/// descriptor may lie over this one.
+/// Descriptors are read and translated a window at a time, each exactly once; a chain that fits into one window, as
+/// nearly all do, is read in one go. First comes the readable part, then the writable one. A plain value over the
+/// queue's and the guest's memory, and one chain at a time has the window: valid until the queue's next chain is read,
+/// and in a packed ring until a chain is completed, whose used descriptor may lie over this one.
 @safe
 public struct DescriptorChain {
   /// The head's place in the ring.
@@ -24,48 +24,52 @@ public struct DescriptorChain {
   private var isSequential: Bool { @_noAllocation @_noLocks get { linkMask == 0 } }
   /// Where the flags are in a descriptor's second word.
   private let flagsShift: UInt64
-  /// Room for an indirect table that crosses regions; the queue's, used by one chain at a time.
-  private let scratch: UnsafeMutablePointer<UInt8>
   /// The next descriptor to read, where there is one.
   private var next: UInt16
-  private var hasNext = true
+  @usableFromInline var hasNext = true
   /// Descriptors that may still be read before the chain must be running in a circle.
   private var budget: UInt32
-  // What is left of the current descriptor.
-  private var address: UInt64 = 0
-  private var remaining: UInt32 = 0
   private var inWritablePart = false
-  /// The last writable descriptor that is not empty.
-  private var lastWritableAddress: UInt64 = 0
-  private var lastWritableByteCount: UInt32 = 0
+
+  /// The window: buffers that were read and not used up. The queue's room, behind which it has more for an indirect
+  /// table that crosses regions.
+  @usableFromInline let runs: UnsafeMutablePointer<ChainRun>
+  @usableFromInline var count = 0
+  /// Those below are readable, the others writable.
+  @usableFromInline var readableCount = 0
+  /// The current buffer, and how much of it is used up.
+  @usableFromInline var index = 0
+  @usableFromInline var offset: UInt64 = 0
+  /// The last writable one.
+  @usableFromInline var lastWritable = unsafe ChainRun(pointer: nil, address: 0, byteCount: 0)
 
   /// A chain of linked descriptors (split rings), of any length up to the table's.
   @_noAllocation @_noLocks
   init(
     linkedAt head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
-    scratch: UnsafeMutablePointer<UInt8>
+    window: UnsafeMutablePointer<ChainRun>
   ) {
     unsafe self.init(
       head: head, id: head, slotCount: 1, isSequential: false, table: table,
-      tableCount: tableCount, budget: tableCount, scratch: scratch)
+      tableCount: tableCount, budget: tableCount, window: window)
   }
 
   /// A chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
   @_noAllocation @_noLocks
   init(
     sequentialAt head: UInt16, slotCount: UInt16, id: UInt16, ring: UnsafePointer<UInt8>,
-    size: UInt16, scratch: UnsafeMutablePointer<UInt8>
+    size: UInt16, window: UnsafeMutablePointer<ChainRun>
   ) {
     unsafe self.init(
       head: head, id: id, slotCount: slotCount, isSequential: true, table: ring,
-      tableCount: UInt32(size), budget: UInt32(slotCount), scratch: scratch)
+      tableCount: UInt32(size), budget: UInt32(slotCount), window: window)
   }
 
   @_noAllocation @_noLocks
   private init(
     head: UInt16, id: UInt16, slotCount: UInt16, isSequential: Bool,
     table: UnsafePointer<UInt8>, tableCount: UInt32, budget: UInt32,
-    scratch: UnsafeMutablePointer<UInt8>
+    window: UnsafeMutablePointer<ChainRun>
   ) {
     self.head = head
     ticket = ChainTicket(id: id, slotCount: slotCount)
@@ -73,13 +77,15 @@ public struct DescriptorChain {
     flagsShift = isSequential ? 48 : 32
     unsafe self.table = table
     self.tableCount = tableCount
-    unsafe self.scratch = scratch
+    unsafe runs = window
     next = head
     self.budget = budget
   }
 
   /// The longest indirect table that is accepted: what 16-bit links can name.
   public static var maximumIndirectCount: Int { @_noAllocation @_noLocks get { 32768 } }
+
+  // MARK: - Reading descriptors
 
   /// Goes on in the table of an indirect descriptor, which ends the chain of direct ones.
   ///
@@ -93,14 +99,10 @@ public struct DescriptorChain {
     let byteCount = Int(descriptor.byteCount)
     guard byteCount > 0, byteCount & 15 == 0, byteCount / 16 <= Self.maximumIndirectCount
     else { throw .indirectLength(descriptor.byteCount) }
-    guard let slice = memory.slice(at: descriptor.address, atMost: byteCount) else {
-      throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
-    }
-    if slice.byteCount == byteCount {
-      unsafe table = UnsafePointer(slice.pointer)
+    if let pointer = unsafe memory.pointer(at: descriptor.address, byteCount: UInt64(byteCount)) {
+      unsafe table = UnsafePointer(pointer)
     } else {
-      try assemble(descriptor, &memory)
-      unsafe table = UnsafePointer(scratch)
+      unsafe table = UnsafePointer(try assemble(descriptor, &memory))
     }
     tableCount = descriptor.byteCount / 16
     isIndirectTable = true
@@ -109,7 +111,7 @@ public struct DescriptorChain {
     hasNext = true
   }
 
-  /// What an indirect descriptor behind others means; true where it is entered, false where its flag is to be ignored.
+  /// What an indirect descriptor means; true where it is entered, false where its flag is to be ignored.
   ///
   /// Spec: virtio 1.3 §2.8.19 Driver Requirements: Indirect Descriptors: in a packed ring none is linked by NEXT, and in
   /// its tables all flags but WRITE are reserved.
@@ -125,11 +127,12 @@ public struct DescriptorChain {
     return true
   }
 
-  /// Copies an indirect table that crosses regions into the scratch.
+  /// Copies an indirect table that crosses regions to the room for it.
   @_noAllocation @_noLocks
   private func assemble(
     _ descriptor: Descriptor, _ memory: inout MemoryView
-  ) throws(QueueError) {
+  ) throws(QueueError) -> UnsafeMutablePointer<UInt8> {
+    let room = unsafe ChainScratch.tableRoom(behind: runs)
     var offset = 0
     let byteCount = Int(descriptor.byteCount)
     while offset < byteCount {
@@ -139,16 +142,29 @@ public struct DescriptorChain {
       else {
         throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
       }
-      // SAFETY: the scratch has room for the longest table that is accepted.
-      unsafe cring_copy(scratch + offset, slice.pointer, slice.byteCount)
+      // SAFETY: there is room for the longest table that is accepted.
+      unsafe cring_copy(room + offset, slice.pointer, slice.byteCount)
       offset &+= slice.byteCount
     }
+    return unsafe room
   }
 
-  /// Makes the next descriptor that is not empty the current one; false at the end of the chain.
+  /// Reads the next descriptors into the window, all of whose buffers are used up.
+  ///
+  /// Call it once before the first use of a chain, to have the ways below find their buffers; they call it themselves
+  /// where a chain is longer than the window.
   @_noAllocation @_noLocks
-  private mutating func advance(_ memory: inout MemoryView) throws(QueueError) -> Bool {
-    while hasNext {
+  public mutating func readAhead(_ memory: inout MemoryView) throws(QueueError) {
+    // In locals: the stores into the window could otherwise be stores into this value.
+    let (runs, linkMask, flagsShift) = unsafe (runs, linkMask, flagsShift)
+    var (next, hasNext, budget) = (next, hasNext, budget)
+    var table = unsafe self.table
+    var tableCount = tableCount
+    var written: UInt64 = 0
+    var count = 0
+    // Where the writable part begins.
+    var firstWritable = inWritablePart ? 0 : Int.max
+    while hasNext, count < ChainScratch.windowCount {
       if UInt32(next) >= tableCount {
         guard isSequential else { throw .nextOutOfRange(next) }
         next = 0
@@ -161,43 +177,117 @@ public struct DescriptorChain {
       budget &-= 1
       // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
       let descriptor = unsafe Descriptor(at: table + Int(next) &* 16, flagsShift: flagsShift)
-      if descriptor.isIndirect, try enterInChain(descriptor, &memory) { continue }
+      if descriptor.isIndirect, try enterInChain(descriptor, &memory) {
+        (next, hasNext, budget) = (self.next, self.hasNext, self.budget)
+        unsafe table = self.table
+        tableCount = self.tableCount
+        continue
+      }
       // Masked, not branched on: how descriptors follow each other is settled when the queue starts. Those that are not
       // linked go on until the budget is spent.
       hasNext = (descriptor.flags | ~linkMask) & 1 != 0
       next = descriptor.next & linkMask | (next &+ 1) & ~linkMask
       // Real drivers leave empty descriptors anywhere.
       if descriptor.byteCount == 0 { continue }
-      let isWritable = descriptor.isWritable
-      if inWritablePart, !isWritable { throw .readableAfterWritable(head: head) }
-      address = descriptor.address
-      remaining = descriptor.byteCount
-      if isWritable {
-        inWritablePart = true
-        writableByteCount &+= UInt64(descriptor.byteCount)
-        lastWritableAddress = descriptor.address
-        lastWritableByteCount = descriptor.byteCount
+      let byteCount = UInt64(descriptor.byteCount)
+      if descriptor.isWritable {
+        if firstWritable > count { firstWritable = count }
+        written &+= byteCount
+      } else if firstWritable <= count {
+        throw .readableAfterWritable(head: head)
       }
-      return true
+      // What is not in one region is looked at again when it is used, and what is skipped may be anywhere.
+      // SAFETY: count < windowCount.
+      unsafe runs[count] = unsafe ChainRun(
+        pointer: memory.pointer(at: descriptor.address, byteCount: byteCount),
+        address: descriptor.address, byteCount: byteCount)
+      count &+= 1
     }
-    remaining = 0
-    return false
+    (self.next, self.hasNext, self.budget) = (next, hasNext, budget)
+    writableByteCount &+= written
+    self.count = count
+    index = 0
+    offset = 0
+    readableCount = Swift.min(firstWritable, count)
+    if readableCount < count {
+      inWritablePart = true
+      // SAFETY: count > 0.
+      lastWritable = unsafe runs[count &- 1]
+    }
+  }
+
+  // MARK: - One buffer that has it all
+
+  /// The next readable bytes, where one buffer in one region has them all, and moves behind them; nil where it takes one
+  /// of the ways below.
+  ///
+  /// `byteCount` is not negative.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public mutating func takeReadable(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+    guard index < readableCount else { return nil }
+    return unsafe takeCurrent(byteCount)
+  }
+
+  /// The next writable bytes, likewise; what is left of the readable part is skipped.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public mutating func takeWritable(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+    if index < readableCount {
+      index = readableCount
+      offset = 0
+    }
+    guard index < count else { return nil }
+    return unsafe takeCurrent(byteCount)
+  }
+
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  mutating func takeCurrent(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+    // SAFETY: index < count; the run was translated as a whole, and its end is not passed.
+    let run = unsafe runs[index]
+    let start = offset
+    let end = start &+ UInt64(bitPattern: Int64(byteCount))
+    guard end <= run.byteCount, let pointer = unsafe run.pointer else { return nil }
+    moveTo(end, of: run.byteCount)
+    return unsafe pointer + Int(start)
+  }
+
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  mutating func moveTo(_ end: UInt64, of byteCount: UInt64) {
+    let isUsedUp = end == byteCount
+    offset = isUsedUp ? 0 : end
+    index = isUsedUp ? index &+ 1 : index
+  }
+
+  // MARK: - Any number of buffers
+
+  /// Makes sure that there is a current buffer; false at the end of the chain.
+  @_noAllocation @_noLocks
+  private mutating func hasRun(_ memory: inout MemoryView) throws(QueueError) -> Bool {
+    while index == count {
+      guard hasNext else { return false }
+      try readAhead(&memory)
+    }
+    return true
   }
 
   /// Makes sure that there is a current readable byte; false where the readable part has ended.
   @_noAllocation @_noLocks
   private mutating func hasReadable(_ memory: inout MemoryView) throws(QueueError) -> Bool {
-    if remaining == 0, !inWritablePart, try !advance(&memory) { return false }
-    return !inWritablePart
+    try hasRun(&memory) && index < readableCount
   }
 
   /// Makes sure that there is a current writable byte, skipping what is left of the readable part.
   @_noAllocation @_noLocks
   private mutating func hasWritable(_ memory: inout MemoryView) throws(QueueError) -> Bool {
-    while remaining == 0 || !inWritablePart {
-      if try !advance(&memory) { return false }
+    while try hasRun(&memory) {
+      if index >= readableCount { return true }
+      index = readableCount
+      offset = 0
     }
-    return true
+    return false
   }
 
   /// The longest run at the current byte, at most `byteCount` long, and moves behind it.
@@ -205,13 +295,16 @@ public struct DescriptorChain {
   private mutating func takeRun(
     _ byteCount: Int, _ memory: inout MemoryView
   ) throws(QueueError) -> GuestSlice {
-    let wanted = Swift.min(byteCount, Int(remaining))
-    guard let slice = memory.slice(at: address, atMost: wanted) else {
-      throw .addressOutsideMemory(address: address, byteCount: remaining)
+    // SAFETY: there is a current run.
+    let run = unsafe runs[index]
+    let left = run.byteCount &- offset
+    let wanted = Swift.min(byteCount, Int(left))
+    // Wrapping: an address beyond 2^64 is in no region.
+    guard let slice = memory.slice(at: run.address &+ offset, atMost: wanted) else {
+      throw .addressOutsideMemory(
+        address: run.address &+ offset, byteCount: UInt32(truncatingIfNeeded: left))
     }
-    // Wrapping: an address beyond 2^64 is in no region, which the next run finds.
-    address = address &+ UInt64(slice.byteCount)
-    remaining &-= UInt32(truncatingIfNeeded: slice.byteCount)
+    moveTo(offset &+ UInt64(slice.byteCount), of: run.byteCount)
     return slice
   }
 
@@ -258,6 +351,8 @@ public struct DescriptorChain {
     return missing == 0
   }
 
+  // MARK: - The end
+
   /// Walks to the end of the chain; the last byte that may be written, or nil if there is none.
   ///
   /// Afterwards `writableByteCount` and the ticket's are those of the whole chain, and nothing more can be read.
@@ -265,13 +360,17 @@ public struct DescriptorChain {
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    while try advance(&memory) {}
+    while hasNext { try readAhead(&memory) }
+    index = count
     ticket.writableByteCount = UInt32(clamping: writableByteCount)
-    guard lastWritableByteCount > 0 else { return nil }
-    let last = lastWritableAddress.addingReportingOverflow(UInt64(lastWritableByteCount) &- 1)
+    let run = lastWritable
+    guard run.byteCount > 0 else { return nil }
+    // SAFETY: the run was translated as a whole.
+    if let pointer = unsafe run.pointer { return unsafe pointer + Int(run.byteCount &- 1) }
+    let last = run.address.addingReportingOverflow(run.byteCount &- 1)
     guard !last.overflow, let slice = memory.slice(at: last.partialValue, atMost: 1) else {
       throw .addressOutsideMemory(
-        address: lastWritableAddress, byteCount: lastWritableByteCount)
+        address: run.address, byteCount: UInt32(truncatingIfNeeded: run.byteCount))
     }
     return unsafe slice.pointer
   }
