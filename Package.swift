@@ -211,6 +211,17 @@ let package = Package(
     .executableTarget(
       name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
       path: "Tests/TrafficDriver", swiftSettings: testSettings),
+    // Of the tests: the data path alone, in one thread and without a socket, to be timed or its instructions counted.
+    .executableTarget(
+      name: "data-path-driver",
+      dependencies: [
+        "HostEngines", "EngineContract", "QueueWorkers", "CryptoDevice", "VirtQueue", "GuestMemory",
+        "Counters", "CryptoTypes", "IOUring", "LinuxSystem", "VhostUserFrontend", "VirtioSpec",
+        arguments,
+      ],
+      path: "Tests/DataPathDriver", swiftSettings: testSettings,
+      // As the daemon is linked, so that calls of libraries cost the same.
+      linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
     .target(name: "CExitWatch", path: "Tests/ExitWatch"),
     .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),

@@ -1,0 +1,259 @@
+import Counters
+import CryptoDevice
+import CryptoTypes
+import EngineContract
+import HostEngines
+import IOUring
+import LinuxSystem
+import QueueWorkers
+import VhostUserFrontend
+import VirtQueue
+
+/// What was measured.
+struct Measurement: Encodable {
+  var scenario: String
+  var requests: Int
+  /// Of the rounds: the time in the worker's turns, divided by the requests.
+  var nanosecondsPerRequest: Double
+  var fastestNanosecondsPerRequest: Double
+}
+
+/// A device without its process: sessions, engines, a ring and the worker's loop over it, and the guest that fills it.
+struct DataPath<Lanes: LaneSet & ~Copyable> {
+  typealias Lane = DispatchingLane<Lanes>
+
+  private let scenario: Scenario
+  private let depth: Int
+  private let engines: Lanes.Engines
+  private let synchronousEngines: UInt32
+  private let computes: Bool
+
+  /// - `depth`: requests in the ring at once.
+  init(_ scenario: Scenario, depth: Int) throws {
+    self.scenario = scenario
+    self.depth = depth
+    computes = scenario.engine != NullEngine.description.name
+    engines = try Lanes.Engines(EngineOptions())
+    synchronousEngines = Lanes.Engines.descriptions.enumerated().reduce(UInt32(0)) {
+      $1.element.isAsynchronous ? $0 : $0 | 1 << UInt32($1.offset)
+    }
+  }
+
+  private var engineIndex: Int {
+    get throws {
+      let index = Lanes.Engines.descriptions.firstIndex { $0.name == scenario.engine }
+      guard let index else { throw DriverError("this build has no engine \(scenario.engine)") }
+      if case .absent(let reason) = engines.states[index] {
+        throw DriverError("\(scenario.engine): \(reason)")
+      }
+      return index
+    }
+  }
+
+  private func offer() throws -> DeviceOffer {
+    let route = EngineRoute([.init(engine: UInt8(try engineIndex))])
+    // The daemon's defaults.
+    return DeviceOffer(
+      dataQueueCount: 1, sessionCapacity: 4096, maximumRequestByteCount: 1 << 20,
+      algorithms: AlgorithmTable(
+        offered: Dictionary(uniqueKeysWithValues: CryptoAlgorithm.symmetric.map { ($0, route) })),
+      statelessServices: [])
+  }
+
+  private func makeLane(_ ring: SubmissionRing, sessionCapacity: Int) throws -> Lane {
+    try Lane(
+      engines: engines,
+      environment: LaneEnvironment(
+        sessionCapacity: sessionCapacity, operationCapacity: 1024, maximumByteCount: 1 << 20,
+        ring: ring))
+  }
+
+  /// Makes the session as a guest does, by a control request.
+  private func openSession(_ core: DeviceCore) throws -> UInt64 {
+    let request = CryptoRequestBuilder.createSession(scenario.session, format: GuestSide.format)
+    let outcome = (request.fixed.bytes + request.keys).withUnsafeBytes {
+      core.perform($0, outcomeByteCount: request.writableByteCount)
+    }
+    let answer = WireBytes(outcome ?? [])
+    guard answer.count == request.writableByteCount, answer.get32(at: 8) == 0 else {
+      throw DriverError("\(scenario.engine) refuses the session of \(scenario.operation)")
+    }
+    return answer.get64(at: 0)
+  }
+
+  /// Runs so many rounds with one kind of ring, the results of the first and of one after the last compared with libcrypto's.
+  ///
+  /// `turn`: the worker's turn that was made for this kind of ring and these lanes.
+  func measure<Queue: VirtQueueRing & ~Copyable>(
+    rounds: Int, makeRing: (GuestSide) throws -> Queue,
+    turn: (inout WorkerLoop<Lane, Queue>) throws(QueueError) -> Bool
+  ) throws -> Measurement {
+    let guest = try GuestSide(ring: scenario.ring)
+    let offer = try offer()
+    let validationRing = try IOUring(entries: 4)
+    var validation = try makeLane(validationRing.submissions, sessionCapacity: 1)
+    let core = DeviceCore(offer: offer) { validation.validate($0) }
+    try guest.place(
+      scenario.requests(count: depth, sessionID: try openSession(core)),
+      isIndirect: scenario.isIndirect, computes: computes)
+
+    let counters = try QueueCounters(rowCount: StatisticsRow.count)
+    let shared = try WorkerShared()
+    let attention = try EventFD()
+    let events = try WorkerEvents(
+      kick: guest.queue.kickEvent.descriptor, call: guest.queue.callEvent.descriptor,
+      wake: shared.wakeDescriptor.rawValue, attention: attention.rawValue,
+      stop: shared.stopPointer)
+    let crew = try idleHelpers(shared, sessionCapacity: core.sessions.slotCount)
+    defer { crew.stop() }
+    var policy = HelperPolicy()
+    policy.engines = synchronousEngines
+    policy.minimumByteCount = 256 << 10
+    var loop = WorkerLoop(
+      queue: try makeRing(guest), memory: guest.map.view,
+      processor: try RequestProcessor(
+        layout: offer.layout(features: 0), sessions: core.sessions.view, table: offer.algorithms,
+        slotCount: Int(guest.queue.size)),
+      lane: try makeLane(events.submissions, sessionCapacity: core.sessions.slotCount),
+      helpers: HelperLinks(
+        crew, policy: policy, ring: events.submissions, counters: counters.block),
+      retirements: core.sessions.retirements.join(worker: 0), events: events,
+      counters: counters.block, settings: WorkerSettings(),
+      ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
+
+    try checkedRound(&loop, guest, turn)
+    // Whatever is done once is done now.
+    for _ in 0..<max(8, rounds / 10) { _ = try round(&loop, guest, turn) }
+    var times = [UInt64](repeating: 0, count: rounds)
+    try dataPathMeasuredRounds(&loop, guest, turn, &times)
+    try checkedRound(&loop, guest, turn)
+    let snapshot = counters.snapshot()
+    let expected = UInt64((rounds + max(8, rounds / 10) + 2) * depth)
+    guard snapshot[.requests] == expected, snapshot[.helped] == 0 else {
+      throw DriverError(
+        "the worker counted \(snapshot[.requests]) requests instead of \(expected)")
+    }
+    // The worker's views keep none of them alive.
+    withExtendedLifetime(guest) {}
+    withExtendedLifetime(core) {}
+    withExtendedLifetime(attention) {}
+    times.sort()
+    return Measurement(
+      scenario: "\(scenario)", requests: rounds * depth,
+      nanosecondsPerRequest: Double(times[rounds / 2]) / Double(depth),
+      fastestNanosecondsPerRequest: Double(times[0]) / Double(depth))
+  }
+
+  /// As many as the daemon has by default; they sleep, as nothing here is long enough for them.
+  private func idleHelpers(_ shared: WorkerShared, sessionCapacity: Int) throws -> HelperCrew {
+    try HelperCrew(
+      name: "helper", cpus: [nil, nil], operationCapacity: 1024, sessionCapacity: sessionCapacity,
+      workerWake: shared.wakeDescriptor.rawValue
+    ) { context in
+      do {
+        let ring = try IOUring(entries: 64)
+        let lane = try NullLane(
+          engine: try NullEngine(EngineOptions()),
+          environment: LaneEnvironment(sessionCapacity: 1, ring: ring.submissions))
+        var loop = HelperLoop(
+          context, lane: lane, ring: ring, settings: WorkerSettings(),
+          ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
+        context.started()
+        loop.run()
+      } catch { context.failed("\(error)") }
+    }
+  }
+
+  // MARK: Rounds
+
+  /// Callgrind counts what happens in turns that are taken in here (InstructionCount.swift knows the name).
+  @inline(never)
+  private func dataPathMeasuredRounds<Queue: VirtQueueRing & ~Copyable>(
+    _ loop: inout WorkerLoop<Lane, Queue>, _ guest: GuestSide,
+    _ turn: (inout WorkerLoop<Lane, Queue>) throws(QueueError) -> Bool, _ times: inout [UInt64]
+  ) throws {
+    for index in times.indices { times[index] = try round(&loop, guest, turn) }
+  }
+
+  /// All requests once; the nanoseconds that the worker took.
+  @inline(__always)
+  private func round<Queue: VirtQueueRing & ~Copyable>(
+    _ loop: inout WorkerLoop<Lane, Queue>, _ guest: GuestSide,
+    _ turn: (inout WorkerLoop<Lane, Queue>) throws(QueueError) -> Bool
+  ) throws -> UInt64 {
+    guest.postAll()
+    var finished = 0
+    var nanoseconds: UInt64 = 0
+    while finished < depth {
+      let start = TickClock.monotonicNanoseconds()
+      let worked = try turn(&loop)
+      nanoseconds &+= TickClock.monotonicNanoseconds() &- start
+      finished += try guest.takeFinished()
+      guard worked || finished == depth else {
+        throw DriverError("the worker has nothing to do after \(finished) of \(depth) requests")
+      }
+    }
+    return nanoseconds
+  }
+
+  private func checkedRound<Queue: VirtQueueRing & ~Copyable>(
+    _ loop: inout WorkerLoop<Lane, Queue>, _ guest: GuestSide,
+    _ turn: (inout WorkerLoop<Lane, Queue>) throws(QueueError) -> Bool
+  ) throws {
+    try guest.spoilAnswers()
+    _ = try round(&loop, guest, turn)
+    try guest.checkAnswers()
+  }
+}
+
+extension DataPath where Lanes == HostLanes {
+  func measure(rounds: Int) throws -> Measurement {
+    let size = 1024
+    switch scenario.ring {
+    case .split:
+      return try measure(rounds: rounds, makeRing: { try $0.splitRing() }) {
+        (loop) throws(QueueError) in try dataPathTurn(split: &loop)
+      }
+    case .packed:
+      return try measure(rounds: rounds, makeRing: { try $0.packedRing() }) {
+        (loop) throws(QueueError) in try dataPathTurn(packed: &loop)
+      }
+    case .splitInOrder:
+      return try measure(
+        rounds: rounds,
+        makeRing: { InOrderQueue(try $0.splitRing(), size: size, skipsEntries: true) }
+      ) { (loop) throws(QueueError) in try dataPathTurn(splitInOrder: &loop) }
+    case .packedInOrder:
+      return try measure(
+        rounds: rounds,
+        makeRing: { InOrderQueue(try $0.packedRing(), size: size, skipsEntries: true) }
+      ) { (loop) throws(QueueError) in try dataPathTurn(packedInOrder: &loop) }
+    }
+  }
+}
+
+extension DataPath where Lanes == NullLanes {
+  func measure(rounds: Int) throws -> Measurement {
+    let size = 1024
+    switch scenario.ring {
+    case .split:
+      return try measure(rounds: rounds, makeRing: { try $0.splitRing() }) {
+        (loop) throws(QueueError) in try dataPathTurn(nullSplit: &loop)
+      }
+    case .packed:
+      return try measure(rounds: rounds, makeRing: { try $0.packedRing() }) {
+        (loop) throws(QueueError) in try dataPathTurn(nullPacked: &loop)
+      }
+    case .splitInOrder:
+      return try measure(
+        rounds: rounds,
+        makeRing: { InOrderQueue(try $0.splitRing(), size: size, skipsEntries: true) }
+      ) { (loop) throws(QueueError) in try dataPathTurn(nullSplitInOrder: &loop) }
+    case .packedInOrder:
+      return try measure(
+        rounds: rounds,
+        makeRing: { InOrderQueue(try $0.packedRing(), size: size, skipsEntries: true) }
+      ) { (loop) throws(QueueError) in try dataPathTurn(nullPackedInOrder: &loop) }
+    }
+  }
+}
