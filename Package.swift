@@ -220,8 +220,11 @@ let package = Package(
         arguments,
       ],
       path: "Tests/DataPathDriver", swiftSettings: testSettings,
-      // As the daemon is linked, so that calls of libraries cost the same.
-      linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
+      // As the daemon is linked, so that calls of libraries cost the same; and without debug information, which Debian's
+      // Valgrind cannot read.
+      linkerSettings: [
+        .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--strip-debug"])
+      ]),
     .target(name: "CExitWatch", path: "Tests/ExitWatch"),
     .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),
