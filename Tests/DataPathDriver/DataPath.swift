@@ -1,6 +1,7 @@
 import Counters
 import CryptoDevice
 import CryptoTypes
+import Dispatch
 import EngineContract
 import HostEngines
 import IOUring
@@ -104,8 +105,12 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
       kick: guest.queue.kickEvent.descriptor, call: guest.queue.callEvent.descriptor,
       wake: shared.wakeDescriptor.rawValue, attention: attention.rawValue,
       stop: shared.stopPointer)
-    let crew = try idleHelpers(shared, sessionCapacity: core.sessions.slotCount)
-    defer { crew.stop() }
+    let end = DispatchSemaphore(value: 0)
+    let crew = try idleHelpers(until: end, shared, sessionCapacity: core.sessions.slotCount)
+    defer {
+      end.signal()
+      crew.stop()
+    }
     var policy = HelperPolicy()
     policy.engines = synchronousEngines
     policy.minimumByteCount = 256 << 10
@@ -125,7 +130,7 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     // Whatever is done once is done now.
     for _ in 0..<max(8, rounds / 10) { _ = try round(&loop, guest, turn) }
     var times = [UInt64](repeating: 0, count: rounds)
-    try dataPathMeasuredRounds(&loop, guest, turn, &times)
+    try countedRounds(&loop, guest, turn, &times)
     try checkedRound(&loop, guest, turn)
     let snapshot = counters.snapshot()
     let expected = UInt64((rounds + max(8, rounds / 10) + 2) * depth)
@@ -144,23 +149,19 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
       fastestNanosecondsPerRequest: Double(times[0]) / Double(depth))
   }
 
-  /// As many as the daemon has by default; they sleep, as nothing here is long enough for them.
-  private func idleHelpers(_ shared: WorkerShared, sessionCapacity: Int) throws -> HelperCrew {
+  /// As many as the daemon has by default, and nothing here is long enough for them.
+  ///
+  /// They only wait for the end: Valgrind runs one thread at a time, and lets no other run while one sleeps in an io_uring.
+  private func idleHelpers(
+    until end: DispatchSemaphore, _ shared: WorkerShared, sessionCapacity: Int
+  ) throws -> HelperCrew {
     try HelperCrew(
       name: "helper", cpus: [nil, nil], operationCapacity: 1024, sessionCapacity: sessionCapacity,
       workerWake: shared.wakeDescriptor.rawValue
     ) { context in
-      do {
-        let ring = try IOUring(entries: 64)
-        let lane = try NullLane(
-          engine: try NullEngine(EngineOptions()),
-          environment: LaneEnvironment(sessionCapacity: 1, ring: ring.submissions))
-        var loop = HelperLoop(
-          context, lane: lane, ring: ring, settings: WorkerSettings(),
-          ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
-        context.started()
-        loop.run()
-      } catch { context.failed("\(error)") }
+      context.started()
+      end.wait()
+      end.signal()
     }
   }
 
@@ -168,7 +169,7 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
 
   /// Callgrind counts what happens in turns that are taken in here (InstructionCount.swift knows the name).
   @inline(never)
-  private func dataPathMeasuredRounds<Queue: VirtQueueRing & ~Copyable>(
+  private func countedRounds<Queue: VirtQueueRing & ~Copyable>(
     _ loop: inout WorkerLoop<Lane, Queue>, _ guest: GuestSide,
     _ turn: (inout WorkerLoop<Lane, Queue>) throws(QueueError) -> Bool, _ times: inout [UInt64]
   ) throws {
@@ -212,22 +213,22 @@ extension DataPath where Lanes == HostLanes {
     switch scenario.ring {
     case .split:
       return try measure(rounds: rounds, makeRing: { try $0.splitRing() }) {
-        (loop) throws(QueueError) in try dataPathTurn(split: &loop)
+        (loop) throws(QueueError) in try countedTurn(split: &loop)
       }
     case .packed:
       return try measure(rounds: rounds, makeRing: { try $0.packedRing() }) {
-        (loop) throws(QueueError) in try dataPathTurn(packed: &loop)
+        (loop) throws(QueueError) in try countedTurn(packed: &loop)
       }
     case .splitInOrder:
       return try measure(
         rounds: rounds,
         makeRing: { InOrderQueue(try $0.splitRing(), size: size, skipsEntries: true) }
-      ) { (loop) throws(QueueError) in try dataPathTurn(splitInOrder: &loop) }
+      ) { (loop) throws(QueueError) in try countedTurn(splitInOrder: &loop) }
     case .packedInOrder:
       return try measure(
         rounds: rounds,
         makeRing: { InOrderQueue(try $0.packedRing(), size: size, skipsEntries: true) }
-      ) { (loop) throws(QueueError) in try dataPathTurn(packedInOrder: &loop) }
+      ) { (loop) throws(QueueError) in try countedTurn(packedInOrder: &loop) }
     }
   }
 }
@@ -238,22 +239,22 @@ extension DataPath where Lanes == NullLanes {
     switch scenario.ring {
     case .split:
       return try measure(rounds: rounds, makeRing: { try $0.splitRing() }) {
-        (loop) throws(QueueError) in try dataPathTurn(nullSplit: &loop)
+        (loop) throws(QueueError) in try countedTurn(nullSplit: &loop)
       }
     case .packed:
       return try measure(rounds: rounds, makeRing: { try $0.packedRing() }) {
-        (loop) throws(QueueError) in try dataPathTurn(nullPacked: &loop)
+        (loop) throws(QueueError) in try countedTurn(nullPacked: &loop)
       }
     case .splitInOrder:
       return try measure(
         rounds: rounds,
         makeRing: { InOrderQueue(try $0.splitRing(), size: size, skipsEntries: true) }
-      ) { (loop) throws(QueueError) in try dataPathTurn(nullSplitInOrder: &loop) }
+      ) { (loop) throws(QueueError) in try countedTurn(nullSplitInOrder: &loop) }
     case .packedInOrder:
       return try measure(
         rounds: rounds,
         makeRing: { InOrderQueue(try $0.packedRing(), size: size, skipsEntries: true) }
-      ) { (loop) throws(QueueError) in try dataPathTurn(nullPackedInOrder: &loop) }
+      ) { (loop) throws(QueueError) in try countedTurn(nullPackedInOrder: &loop) }
     }
   }
 }

@@ -6,25 +6,25 @@ import VirtQueue
 // A worker's turn, once for each kind of ring, as in the daemon's DataWorker+Rings.swift: lane and ring are named, so that
 // everything is settled at compile time, and the compiler refuses to build it if any of it could allocate or lock.
 //
-// Callgrind counts what happens in functions whose names have `dataPathTurn` in them (InstructionCount.swift).
+// Callgrind counts what happens in functions whose names have `countedTurn` in them (InstructionCount.swift).
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   split loop: inout WorkerLoop<HostLane, SplitQueue>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   packed loop: inout WorkerLoop<HostLane, PackedQueue>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   splitInOrder loop: inout WorkerLoop<HostLane, InOrderQueue<SplitQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   packedInOrder loop: inout WorkerLoop<HostLane, InOrderQueue<PackedQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
@@ -33,21 +33,21 @@ func dataPathTurn(
 typealias NullHostLane = DispatchingLane<NullLanes>
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   nullSplit loop: inout WorkerLoop<NullHostLane, SplitQueue>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   nullPacked loop: inout WorkerLoop<NullHostLane, PackedQueue>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   nullSplitInOrder loop: inout WorkerLoop<NullHostLane, InOrderQueue<SplitQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
 @_noAllocation @_noLocks @inline(never)
-func dataPathTurn(
+func countedTurn(
   nullPackedInOrder loop: inout WorkerLoop<NullHostLane, InOrderQueue<PackedQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
