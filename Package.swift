@@ -234,6 +234,7 @@ let package = Package(
     integration("DaemonTests"),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
+    integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
   ],
   cLanguageStandard: .gnu11

@@ -128,12 +128,14 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
 
     try checkedRound(&loop, guest, turn)
     // Whatever is done once is done now.
-    for _ in 0..<max(8, rounds / 10) { _ = try round(&loop, guest, turn) }
-    var times = [UInt64](repeating: 0, count: rounds)
+    var times = [UInt64](repeating: 0, count: max(8, rounds / 10))
+    let roundCount = rounds + times.count + 2
+    try countedRounds(&loop, guest, turn, &times)
+    times = [UInt64](repeating: 0, count: rounds)
     try countedRounds(&loop, guest, turn, &times)
     try checkedRound(&loop, guest, turn)
     let snapshot = counters.snapshot()
-    let expected = UInt64((rounds + max(8, rounds / 10) + 2) * depth)
+    let expected = UInt64(roundCount * depth)
     guard snapshot[.requests] == expected, snapshot[.helped] == 0 else {
       throw DriverError(
         "the worker counted \(snapshot[.requests]) requests instead of \(expected)")
@@ -167,7 +169,8 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
 
   // MARK: Rounds
 
-  /// Callgrind counts what happens in turns that are taken in here (InstructionCount.swift knows the name).
+  /// What Callgrind has counted is written down when this returns: first after the warm-up, then after what is measured
+  /// (InstructionProfile.swift knows the name).
   @inline(never)
   private func countedRounds<Queue: VirtQueueRing & ~Copyable>(
     _ loop: inout WorkerLoop<Lane, Queue>, _ guest: GuestSide,

@@ -150,9 +150,3 @@ final class GuestSide {
     }
   }
 }
-
-/// What went wrong, for the end of the program.
-struct DriverError: Error, CustomStringConvertible {
-  var description: String
-  init(_ description: String) { self.description = description }
-}

@@ -39,6 +39,8 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
     ("sha256", .hash(.sha256, resultByteCount: 32), 0, 0),
   ]
 
+  static var operationNames: [String] { operations.map(\.name) }
+
   init?(argument: String) {
     let words = argument.split(separator: ":").map(String.init)
     guard let named = Self.operations.first(where: { $0.name == words.first }) else { return nil }
@@ -68,7 +70,7 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
   /// What may be written, for a message about what may not.
   static let help =
     "OPERATION[:ENGINE][:RING][:direct][:SIZE] with an operation of "
-    + operations.map(\.name).joined(separator: ", ") + "; an engine of "
+    + operationNames.joined(separator: ", ") + "; an engine of "
     + engines.joined(separator: ", ") + "; a ring of "
     + RingKind.allCases.map(\.rawValue).joined(separator: ", ")
     + "; and a size of 16 to 65536 bytes, a multiple of 16."

@@ -6,7 +6,7 @@ import VirtQueue
 // A worker's turn, once for each kind of ring, as in the daemon's DataWorker+Rings.swift: lane and ring are named, so that
 // everything is settled at compile time, and the compiler refuses to build it if any of it could allocate or lock.
 //
-// Callgrind counts what happens in functions whose names have `countedTurn` in them (InstructionCount.swift).
+// Callgrind counts what happens in the functions whose names have `countedTurn` in them (InstructionProfile.swift).
 
 @_noAllocation @_noLocks @inline(never)
 func countedTurn(
