@@ -11,11 +11,13 @@ endif
 # For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
 PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
+# For the tests, which count instructions.
+TEST_PACKAGES := valgrind
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
+.PHONY: algorithm-table help packages test-packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers record-instructions clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +25,10 @@ help: ## list the targets
 packages: ## install what building needs from Debian (needs root)
 	@dpkg -s $(BUILD_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BUILD_PACKAGES); }
+
+test-packages: ## install what the tests need from Debian (needs root)
+	@dpkg -s $(TEST_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES); }
 
 # The kernel is downloaded, not installed, which needs the package lists even where all packages are there.
 guest-packages: ## install what the test guest needs from Debian (needs root)
@@ -45,13 +51,15 @@ test-generic: build guest ## AES and RSA of the real guest, behind a front-end t
 
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.
-test: build guest ## everything that must pass, the real guest included
+test: build guest test-packages ## everything that must pass, the real guest included
 	$(SWIFT) build -c release --product traffic-driver
+	$(SWIFT) build -c release --product data-path-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel
 
-test-fast: build ## the tests without the real guest
+test-fast: build test-packages ## the tests without the real guest
 	$(SWIFT) build -c release --product traffic-driver
+	$(SWIFT) build -c release --product data-path-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
 
@@ -82,6 +90,10 @@ bench-guest: build guest ## a real guest on ours and on QEMU's own back-end in t
 
 bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
 	Tests/Benchmarks/rsa-signatures.sh
+
+record-instructions: packages test-packages ## record anew how many instructions requests take, and say what is different
+	$(SWIFT) build -c release --product data-path-driver
+	$(BUILD)/data-path-driver instructions --write Tests/DataPathDriver/instructions.json
 
 clean: ## remove what was built
 	rm -rf .build

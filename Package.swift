@@ -213,6 +213,20 @@ let package = Package(
     .executableTarget(
       name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
       path: "Tests/TrafficDriver", swiftSettings: testSettings),
+    // Of the tests: the data path alone, in one thread and without a socket, to be timed or its instructions counted.
+    .executableTarget(
+      name: "data-path-driver",
+      dependencies: [
+        "HostEngines", "EngineContract", "QueueWorkers", "CryptoDevice", "VirtQueue", "GuestMemory",
+        "Counters", "CryptoTypes", "IOUring", "LinuxSystem", "VhostUserFrontend", "VirtioSpec",
+        arguments,
+      ],
+      path: "Tests/DataPathDriver", swiftSettings: testSettings,
+      // As the daemon is linked, so that calls of libraries cost the same; and without debug information, which Debian's
+      // Valgrind cannot read.
+      linkerSettings: [
+        .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--strip-debug"])
+      ]),
     .target(name: "CExitWatch", path: "Tests/ExitWatch"),
     .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),
@@ -222,6 +236,7 @@ let package = Package(
     integration("DaemonTests"),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
+    integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
   ],
   cLanguageStandard: .gnu11

@@ -86,13 +86,9 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     // The driver may have filled the ring before the queue was started here.
     queue.suppressKicks()
     while !events.stopRequested {
-      forgetRetired()
-      if try drain() {
+      if try turn() {
         lastWork = clinux_ticks()
         isSpinning = false
-        // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
-        if try !comesToRest() { events.flush() }
-        reap()
         continue
       }
       if shouldSpin(since: lastWork) {
@@ -106,6 +102,18 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       try sleep()
       isSpinning = false
     }
+  }
+
+  /// One turn of `run`, for who plays the worker's thread: takes what there is and answers what is done; false if there
+  /// was nothing to do.
+  @inlinable
+  public mutating func turn() throws(QueueError) -> Bool {
+    forgetRetired()
+    guard try drain() else { return false }
+    // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
+    if try !comesToRest() { events.flush() }
+    reap()
+    return true
   }
 
   @inlinable
