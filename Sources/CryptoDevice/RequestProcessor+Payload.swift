@@ -8,26 +8,38 @@ import VirtioSpec
 extension RequestProcessor {
   /// Whether the claimed lengths are within `max_size`.
   @_noAllocation @_noLocks
+  @inline(__always)
   func fits(_ lengths: RequestLengths) -> Bool {
     let most = UInt64(layout.maximumRequestByteCount)
-    return UInt64(lengths.source) + UInt64(lengths.aad) <= most
-      && UInt64(lengths.destination) <= most + UInt64(Self.destinationSlack)
+    return UInt64(lengths.source) &+ UInt64(lengths.aad) <= most
+      && UInt64(lengths.destination) <= most &+ UInt64(Self.destinationSlack)
   }
 
   /// Copies the IV (at most 16 bytes, checked by the caller) into the operation.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readIV(
     _ byteCount: UInt32, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.ivByteCount = UInt8(truncatingIfNeeded: byteCount)
-    guard byteCount > 0 else { return true }
-    guard byteCount <= 16 else { return false }
     // SAFETY: 16 bytes of the slot's own memory.
     if byteCount == 16, let source = unsafe chain.takeReadable(16) {
       unsafe cring_copy16(&slot.pointee.operation.iv, source)
       return true
     }
+    return unsafe try readAnyIV(byteCount, &chain, &memory, slot)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func readAnyIV(
+    _ byteCount: UInt32, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> Bool {
+    guard byteCount > 0 else { return true }
+    guard byteCount <= 16 else { return false }
+    // SAFETY: 16 bytes of the slot's own memory.
     return unsafe try chain.copyReadable(
       into: &slot.pointee.operation.iv, byteCount: Int(byteCount), &memory) == Int(byteCount)
   }
@@ -47,34 +59,37 @@ extension RequestProcessor {
 
   /// The next readable bytes as the operation's source.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readSource(
     _ byteCount: UInt32, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.sourceByteCount = byteCount
     guard byteCount > 0 else { return true }
-    if let pointer = unsafe chain.takeReadable(Int(byteCount)) {
-      unsafe slot.pointee.operation.source = UnsafePointer(pointer)
-      return true
+    var pointer = unsafe chain.takeReadable(Int(byteCount))
+    if unsafe pointer == nil {
+      unsafe pointer = try readRun(byteCount, bounceOffset: 0, &chain, &memory, slot)
     }
-    guard let pointer = unsafe try readRun(byteCount, bounceOffset: 0, &chain, &memory, slot)
-    else { return false }
+    guard let pointer = unsafe pointer else { return false }
     unsafe slot.pointee.operation.source = UnsafePointer(pointer)
     return true
   }
 
   /// The next readable bytes as associated data; in a bounce buffer they lie behind `bounceOffset` bytes of source.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readAAD(
     _ byteCount: UInt32, bounceOffset: UInt32, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.aadByteCount = byteCount
     guard byteCount > 0 else { return true }
-    guard
-      let pointer = unsafe try readRun(
+    var pointer = unsafe chain.takeReadable(Int(byteCount))
+    if unsafe pointer == nil {
+      unsafe pointer = try readRun(
         byteCount, bounceOffset: Int(bounceOffset), &chain, &memory, slot)
-    else { return false }
+    }
+    guard let pointer = unsafe pointer else { return false }
     unsafe slot.pointee.operation.aad = UnsafePointer(pointer)
     return true
   }
@@ -83,6 +98,7 @@ extension RequestProcessor {
   ///
   /// `byteCount + bounceOffset` is at most `max_size`, which `fits` has checked: that is a bounce buffer's input.
   @_noAllocation @_noLocks
+  @inline(never)
   private mutating func readRun(
     _ byteCount: UInt32, bounceOffset: Int, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
@@ -108,6 +124,7 @@ extension RequestProcessor {
   ///
   /// Call it last: where source and destination overlap without being the same, the source is moved out of the way.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func writeTo(
     destination: UInt32, result: UInt32, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
@@ -115,50 +132,60 @@ extension RequestProcessor {
     let byteCount = Int(destination) &+ Int(result)
     unsafe slot.pointee.operation.resultByteCount = result
     guard byteCount > 0 else { return true }
-    let start: UnsafeMutablePointer<UInt8>
-    if let run = unsafe chain.takeWritable(byteCount) {
-      unsafe slot.pointee.outputByteCount = UInt32(truncatingIfNeeded: byteCount)
-      unsafe separateSource(slot, from: run, byteCount: byteCount)
-      unsafe slot.pointee.operation.destination = run
-      unsafe slot.pointee.operation.result = run + Int(destination)
-      return true
+    var start = unsafe chain.takeWritable(byteCount)
+    if unsafe start == nil {
+      unsafe start = try writeToPieces(byteCount, &chain, &memory, slot)
     }
-    outputSpans.removeAll()
-    guard try chain.collectWritable(byteCount: byteCount, into: &outputSpans, &memory) else {
-      return false
-    }
+    guard let start = unsafe start else { return false }
+    unsafe separateSource(slot, from: start, byteCount: byteCount)
     unsafe slot.pointee.outputByteCount = UInt32(truncatingIfNeeded: byteCount)
-    if let run = outputSpans.contiguous {
-      unsafe start = run.pointer
-      unsafe separateSource(slot, from: start, byteCount: byteCount)
-    } else {
-      let index = unsafe bounce(of: slot)
-      bounces.keep(outputSpans, for: index)
-      unsafe slot.pointee.isOutputBounced = true
-      unsafe start = bounces.output(index)
-    }
     unsafe slot.pointee.operation.destination = start
     unsafe slot.pointee.operation.result = start + Int(destination)
     return true
   }
 
+  /// Where the output goes if it takes more than one descriptor: in place if that is one run, else through a bounce
+  /// buffer; nil if there is no room.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func writeToPieces(
+    _ byteCount: Int, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
+    outputSpans.removeAll()
+    guard try chain.collectWritable(byteCount: byteCount, into: &outputSpans, &memory) else {
+      return nil
+    }
+    if let run = outputSpans.contiguous { return unsafe run.pointer }
+    let index = unsafe bounce(of: slot)
+    bounces.keep(outputSpans, for: index)
+    unsafe slot.pointee.isOutputBounced = true
+    return unsafe bounces.output(index)
+  }
+
   /// Copies a source that overlaps the destination at another address, which no engine could work on.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func separateSource(
     _ slot: UnsafeMutablePointer<RequestSlot>, from start: UnsafeMutablePointer<UInt8>,
     byteCount: Int
   ) {
+    let sourceCount = unsafe UInt(slot.pointee.operation.sourceByteCount)
+    let source = UInt(bitPattern: unsafe slot.pointee.operation.source)
+    let distance = UInt(bitPattern: start) &- source
+    // Wrapping: from the source's start to the destination's, or the other way round.
+    guard distance != 0, distance < sourceCount || 0 &- distance < UInt(byteCount) else { return }
+    unsafe moveSource(slot)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func moveSource(_ slot: UnsafeMutablePointer<RequestSlot>) {
     let sourceCount = unsafe Int(slot.pointee.operation.sourceByteCount)
-    let source = unsafe slot.pointee.operation.source
-    let sourceAddress = UInt(bitPattern: source)
-    let startAddress = UInt(bitPattern: start)
-    guard sourceCount > 0, sourceAddress != startAddress,
-      sourceAddress < startAddress &+ UInt(byteCount),
-      startAddress < sourceAddress &+ UInt(sourceCount)
-    else { return }
+    guard sourceCount > 0 else { return }
     // The input half is free here: a source that was bounced lies outside guest memory and overlaps nothing.
     let copy = unsafe bounces.input(bounce(of: slot))
-    unsafe cring_copy(copy, source, sourceCount)
+    unsafe cring_copy(copy, slot.pointee.operation.source, sourceCount)
     unsafe slot.pointee.operation.source = UnsafePointer(copy)
   }
 }

@@ -157,7 +157,15 @@ public struct RequestProcessor: ~Copyable {
 
   /// Gives back what the slot holds: its bounce buffer, and the keys of a stateless request.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func abandon(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    guard unsafe slot.pointee.bounce >= 0 || slot.pointee.isTransient else { return }
+    unsafe giveBack(slot)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func giveBack(_ slot: UnsafeMutablePointer<RequestSlot>) {
     if unsafe slot.pointee.bounce >= 0 {
       if unsafe slot.pointee.isAsymmetric {
         unsafe cring_wipe(

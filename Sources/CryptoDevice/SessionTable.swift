@@ -33,6 +33,7 @@ public struct SessionView {
   ///
   /// An array index and a generation check: the identifier's low half is the index, its high half the generation.
   @_noAllocation @_noLocks
+  @inline(__always)
   public func find(_ identifier: UInt64) -> UnsafePointer<SessionBlock>? {
     let index = UInt32(truncatingIfNeeded: identifier)
     guard index < capacity, identifier != 0 else { return nil }

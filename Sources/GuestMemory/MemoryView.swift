@@ -14,6 +14,17 @@ public struct RegionEntry {
     unsafe base = UnsafeMutablePointer(bitPattern: 1)!
   }
 
+  /// Where a run of guest memory is, if all of it is in this region.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func pointer(at address: UInt64, byteCount: UInt64) -> UnsafeMutablePointer<UInt8>? {
+    // Wrapping: an address below the region gives an offset beyond any size.
+    let offset = address &- guestAddress
+    guard offset < self.byteCount, byteCount <= self.byteCount &- offset else { return nil }
+    // SAFETY: the run ends inside of the region.
+    return unsafe base + Int(truncatingIfNeeded: offset)
+  }
+
   init(_ region: MappedRegion) {
     guestAddress = region.description.guestAddress.rawValue
     byteCount = region.description.byteCount
@@ -79,17 +90,20 @@ public struct MemoryView {
       byteCount: Swift.min(byteCount, Int(truncatingIfNeeded: found.byteCount &- foundOffset)))
   }
 
+  /// The region that was hit last, to look into without this value.
+  @inlinable public var lastRegion: RegionEntry {
+    // SAFETY: as in `slice`.
+    @_noAllocation @_noLocks get { unsafe entries[last] }
+  }
+
   /// Where a run of guest memory is, if one region has all of it.
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
   public mutating func pointer(
     at address: UInt64, byteCount: UInt64
   ) -> UnsafeMutablePointer<UInt8>? {
-    // SAFETY: as in `slice`; the run ends inside of the region.
-    let entry = unsafe entries[last]
-    let offset = address &- entry.guestAddress
-    if offset < entry.byteCount, byteCount <= entry.byteCount &- offset {
-      return unsafe entry.base + Int(truncatingIfNeeded: offset)
+    if let pointer = unsafe lastRegion.pointer(at: address, byteCount: byteCount) {
+      return unsafe pointer
     }
     return unsafe pointerElsewhere(at: address, byteCount: byteCount)
   }

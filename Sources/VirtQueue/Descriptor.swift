@@ -22,12 +22,13 @@ struct Descriptor {
   ///
   /// `flagsShift`: where the flags are in the second word.
   @_noAllocation @_noLocks
+  @inline(__always)
   init(at pointer: UnsafePointer<UInt8>, flagsShift: UInt64) {
     // SAFETY: the caller has checked that 16 bytes are there.
     unsafe address = UInt64(littleEndian: cring_load64(pointer))
     let rest = unsafe UInt64(littleEndian: cring_load64(pointer + 8))
     byteCount = UInt32(truncatingIfNeeded: rest)
-    flags = UInt16(truncatingIfNeeded: rest >> flagsShift)
+    flags = UInt16(truncatingIfNeeded: rest &>> flagsShift)
     next = UInt16(truncatingIfNeeded: rest >> 48)
   }
 

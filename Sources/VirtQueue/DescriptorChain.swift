@@ -14,16 +14,13 @@ public struct DescriptorChain {
   /// What the used entry is written with.
   public var ticket: ChainTicket
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
-  public private(set) var writableByteCount: UInt64 = 0
+  public internal(set) var writableByteCount: UInt64 = 0
 
   private var table: UnsafePointer<UInt8>
   private var tableCount: UInt32
   private var isIndirectTable = false
-  /// Of a descriptor's `next`: all bits where descriptors are linked, none where they follow each other.
-  private let linkMask: UInt16
-  private var isSequential: Bool { @_noAllocation @_noLocks get { linkMask == 0 } }
-  /// Where the flags are in a descriptor's second word.
-  private let flagsShift: UInt64
+  /// Whether descriptors follow each other, or else are linked.
+  private let isSequential: Bool
   /// The next descriptor to read, where there is one.
   private var next: UInt16
   @usableFromInline var hasNext = true
@@ -73,8 +70,7 @@ public struct DescriptorChain {
   ) {
     self.head = head
     ticket = ChainTicket(id: id, slotCount: slotCount)
-    linkMask = isSequential ? 0 : .max
-    flagsShift = isSequential ? 48 : 32
+    self.isSequential = isSequential
     unsafe self.table = table
     self.tableCount = tableCount
     unsafe runs = window
@@ -91,6 +87,7 @@ public struct DescriptorChain {
   ///
   /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors, §2.8.7 Indirect Flag: Scatter-Gather Support.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func enter(
     _ descriptor: Descriptor, _ memory: inout MemoryView
   ) throws(QueueError) {
@@ -116,6 +113,7 @@ public struct DescriptorChain {
   /// Spec: virtio 1.3 §2.8.19 Driver Requirements: Indirect Descriptors: in a packed ring none is linked by NEXT, and in
   /// its tables all flags but WRITE are reserved.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func enterInChain(
     _ descriptor: Descriptor, _ memory: inout MemoryView
   ) throws(QueueError) -> Bool {
@@ -129,6 +127,7 @@ public struct DescriptorChain {
 
   /// Copies an indirect table that crosses regions to the room for it.
   @_noAllocation @_noLocks
+  @inline(never)
   private func assemble(
     _ descriptor: Descriptor, _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8> {
@@ -155,11 +154,25 @@ public struct DescriptorChain {
   /// where a chain is longer than the window.
   @_noAllocation @_noLocks
   public mutating func readAhead(_ memory: inout MemoryView) throws(QueueError) {
+    // How descriptors follow each other is settled when the queue starts: two loops, neither of which asks.
+    if isSequential {
+      try readWindow(isSequential: true, &memory)
+    } else {
+      try readWindow(isSequential: false, &memory)
+    }
+  }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func readWindow(
+    isSequential: Bool, _ memory: inout MemoryView
+  ) throws(QueueError) {
     // In locals: the stores into the window could otherwise be stores into this value.
-    let (runs, linkMask, flagsShift) = unsafe (runs, linkMask, flagsShift)
+    let runs = unsafe runs
     var (next, hasNext, budget) = (next, hasNext, budget)
     var table = unsafe self.table
     var tableCount = tableCount
+    var region = memory.lastRegion
     var written: UInt64 = 0
     var count = 0
     // Where the writable part begins.
@@ -171,22 +184,27 @@ public struct DescriptorChain {
       }
       if budget == 0 {
         guard isSequential else { throw .descriptorLoop(head: head) }
+        // Those that are not linked go on until the budget is spent.
         hasNext = false
         break
       }
       budget &-= 1
       // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
-      let descriptor = unsafe Descriptor(at: table + Int(next) &* 16, flagsShift: flagsShift)
+      let descriptor = unsafe Descriptor(
+        at: table + Int(next) &* 16, flagsShift: isSequential ? 48 : 32)
       if descriptor.isIndirect, try enterInChain(descriptor, &memory) {
         (next, hasNext, budget) = (self.next, self.hasNext, self.budget)
         unsafe table = self.table
         tableCount = self.tableCount
+        region = memory.lastRegion
         continue
       }
-      // Masked, not branched on: how descriptors follow each other is settled when the queue starts. Those that are not
-      // linked go on until the budget is spent.
-      hasNext = (descriptor.flags | ~linkMask) & 1 != 0
-      next = descriptor.next & linkMask | (next &+ 1) & ~linkMask
+      if isSequential {
+        next &+= 1
+      } else {
+        hasNext = descriptor.hasNext
+        next = descriptor.next
+      }
       // Real drivers leave empty descriptors anywhere.
       if descriptor.byteCount == 0 { continue }
       let byteCount = UInt64(descriptor.byteCount)
@@ -196,11 +214,15 @@ public struct DescriptorChain {
       } else if firstWritable <= count {
         throw .readableAfterWritable(head: head)
       }
-      // What is not in one region is looked at again when it is used, and what is skipped may be anywhere.
+      var pointer = unsafe region.pointer(at: descriptor.address, byteCount: byteCount)
+      if unsafe pointer == nil {
+        // What is in no region as a whole is looked at again when it is used, and what is skipped may be anywhere.
+        unsafe pointer = memory.pointer(at: descriptor.address, byteCount: byteCount)
+        region = memory.lastRegion
+      }
       // SAFETY: count < windowCount.
-      unsafe runs[count] = unsafe ChainRun(
-        pointer: memory.pointer(at: descriptor.address, byteCount: byteCount),
-        address: descriptor.address, byteCount: byteCount)
+      unsafe runs[count] = ChainRun(
+        pointer: pointer, address: descriptor.address, byteCount: byteCount)
       count &+= 1
     }
     (self.next, self.hasNext, self.budget) = (next, hasNext, budget)
@@ -357,7 +379,23 @@ public struct DescriptorChain {
   ///
   /// Afterwards `writableByteCount` and the ticket's are those of the whole chain, and nothing more can be read.
   @_noAllocation @_noLocks
+  @inlinable @inline(__always)
   public mutating func lastWritableByte(
+    _ memory: inout MemoryView
+  ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
+    if !hasNext, let pointer = unsafe lastWritable.pointer {
+      index = count
+      ticket.writableByteCount = UInt32(clamping: writableByteCount)
+      // SAFETY: the run was translated as a whole, and is not empty.
+      return unsafe pointer + Int(lastWritable.byteCount &- 1)
+    }
+    return unsafe try findLastWritableByte(&memory)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  @usableFromInline
+  mutating func findLastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
     while hasNext { try readAhead(&memory) }
