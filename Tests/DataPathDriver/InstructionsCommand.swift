@@ -72,7 +72,15 @@ struct InstructionsCommand: ParsableCommand {
     }
     guard write else { return }
     for name in gone { print("no longer recorded: \(name)") }
-    try writeRecord(zip(names, counted.map(Figures.init)))
+    try writeRecord(
+      zip(names, counted).map { name, profile in
+        let figures = Figures(profile)
+        // What is the same stays the same, to the last digit.
+        guard let old = recorded[name], abs(old.instructions - figures.instructions) < 0.5,
+          old.libraryCalls == figures.libraryCalls
+        else { return (name, figures) }
+        return (name, old)
+      })
   }
 
   /// What is wrong with a scenario's figures.
