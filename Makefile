@@ -20,7 +20,7 @@ SOURCES := Sources Tests Package.swift
 .PHONY: algorithm-table help packages test-packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers record-instructions clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 packages: ## install what building needs from Debian (needs root)
 	@dpkg -s $(BUILD_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \

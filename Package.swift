@@ -221,7 +221,7 @@ let package = Package(
         "Counters", "CryptoTypes", "IOUring", "LinuxSystem", "VhostUserFrontend", "VirtioSpec",
         arguments,
       ],
-      path: "Tests/DataPathDriver", swiftSettings: testSettings,
+      path: "Tests/DataPathDriver", exclude: ["instructions.json"], swiftSettings: testSettings,
       // As the daemon is linked, so that calls of libraries cost the same; and without debug information, which Debian's
       // Valgrind cannot read.
       linkerSettings: [

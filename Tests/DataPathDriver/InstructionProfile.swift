@@ -5,8 +5,10 @@ import VhostUserFrontend
 struct InstructionProfile {
   /// Instructions per request of this program, which is all of our own code.
   var ours: Double
-  /// Those of the libraries. Which of its variants a library takes is the host's affair.
+  /// Those of the libraries, of which some choose by the host's processor what they run.
   var libraries: Double
+  /// Calls per request from our own code into libraries: what is copied with them is not ours to count, but how often is.
+  var libraryCalls: Double
   /// Calls of the allocator, whoever made them.
   var allocationCount: Int
   /// Instructions in Swift's runtime: reference counts, casts, checks of exclusive access.
@@ -51,7 +53,7 @@ struct InstructionProfile {
   ///
   /// - Throws: when it is not the profile of so many rounds.
   private init(path: String, program: String, rounds: Int, depth: Int) throws {
-    var file = CallgrindFile()
+    var file = CallgrindFile(program: program)
     try file.read(path)
     // A round is one turn of the worker, unless the batch is smaller than the ring's content.
     let turns = file.callCounts.filter { $0.key.contains("countedTurn") }.map(\.value)
@@ -63,6 +65,7 @@ struct InstructionProfile {
     let own = file.costs[program] ?? 0
     ours = Double(own) / requests
     libraries = Double(all - own) / requests
+    libraryCalls = Double(file.libraryCallCount) / requests
     allocationCount = file.callCounts.filter { Self.allocators.contains($0.key) }.values
       .reduce(0, +)
     runtimeInstructionCount = file.costs.filter { $0.key.contains("/libswift") }.values
@@ -74,30 +77,42 @@ struct InstructionProfile {
 ///
 /// Its format: <https://valgrind.org/docs/manual/cl-format.html>
 private struct CallgrindFile {
+  let program: String
   /// Instructions by the object that they are in.
   var costs: [String: Int] = [:]
   /// By the function that was called.
   var callCounts: [String: Int] = [:]
+  /// From the program into other objects.
+  var libraryCallCount = 0
   // A name stands behind its number once, and only the number later.
   private var objects: [Substring: String] = [:]
   private var functions: [Substring: String] = [:]
+
+  init(program: String) { self.program = program }
 
   mutating func read(_ path: String) throws {
     let text = try String(contentsOfFile: path, encoding: .utf8)
     var object = ""
     var callee = ""
+    // nil: the caller's.
+    var calleeObject: String?
     var isOfCall = false
     for line in text.split(separator: "\n") {
       if line.hasPrefix("ob=") {
         object = try Self.name(line, &objects)
       } else if line.hasPrefix("cob=") {
-        _ = try Self.name(line, &objects)
+        calleeObject = try Self.name(line, &objects)
       } else if line.hasPrefix("fn=") {
         _ = try Self.name(line, &functions)
       } else if line.hasPrefix("cfn=") {
         callee = try Self.name(line, &functions)
       } else if line.hasPrefix("calls=") {
-        callCounts[callee, default: 0] += Int(line.dropFirst(6).prefix { $0 != " " }) ?? 0
+        let count = Int(line.dropFirst(6).prefix { $0 != " " }) ?? 0
+        callCounts[callee, default: 0] += count
+        if object == program, let calleeObject, calleeObject != program {
+          libraryCallCount += count
+        }
+        calleeObject = nil
         isOfCall = true
       } else if let first = line.first, first.isNumber || "+-*".contains(first) {
         // Behind a call comes what the callee took, which has lines of its own.

@@ -28,26 +28,26 @@ func countedTurn(
   packedInOrder loop: inout WorkerLoop<HostLane, InOrderQueue<PackedQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
-// The same with the null engine.
+// The same with the null engine, whose lane is no part of the proof.
 
 typealias NullHostLane = DispatchingLane<NullLanes>
 
-@_noAllocation @_noLocks @inline(never)
+@inline(never)
 func countedTurn(
   nullSplit loop: inout WorkerLoop<NullHostLane, SplitQueue>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
-@_noAllocation @_noLocks @inline(never)
+@inline(never)
 func countedTurn(
   nullPacked loop: inout WorkerLoop<NullHostLane, PackedQueue>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
-@_noAllocation @_noLocks @inline(never)
+@inline(never)
 func countedTurn(
   nullSplitInOrder loop: inout WorkerLoop<NullHostLane, InOrderQueue<SplitQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
 
-@_noAllocation @_noLocks @inline(never)
+@inline(never)
 func countedTurn(
   nullPackedInOrder loop: inout WorkerLoop<NullHostLane, InOrderQueue<PackedQueue>>
 ) throws(QueueError) -> Bool { try loop.turn() }
