@@ -25,6 +25,22 @@ public struct RegionEntry {
     return unsafe base + Int(truncatingIfNeeded: offset)
   }
 
+  /// How far from its start a run is that this region has all of; nil for any other, and for an empty run.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func offset(of address: UInt64, byteCount: UInt32) -> UInt64? {
+    let offset = address &- guestAddress
+    // Wrapping: no bytes are more than any region has.
+    guard offset < self.byteCount, UInt64(byteCount) &- 1 < self.byteCount &- offset
+    else { return nil }
+    return offset
+  }
+
+  /// Where it is for us.
+  @inlinable public var baseAddress: UInt64 {
+    @_noAllocation @_noLocks get { unsafe UInt64(UInt(bitPattern: base)) }
+  }
+
   init(_ region: MappedRegion) {
     guestAddress = region.description.guestAddress.rawValue
     byteCount = region.description.byteCount

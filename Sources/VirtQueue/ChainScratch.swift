@@ -1,22 +1,50 @@
+import GuestMemory
 import LinuxSystem
 
-/// A buffer of a chain, as its descriptor was read.
+/// A buffer of a chain, as its descriptor was read: 16 bytes, four to a cache line.
 @safe
 @frozen
 @usableFromInline
 struct ChainRun {
-  /// Where it is, if one region has all of it.
-  @usableFromInline let pointer: UnsafeMutablePointer<UInt8>?
-  @usableFromInline let address: UInt64
-  /// Below 2^32.
-  @usableFromInline let byteCount: UInt64
+  /// Our address where one region has all of it, else the guest's.
+  @usableFromInline let start: UInt64
+  @usableFromInline let byteCount: UInt32
+  /// The same where one region has all of it, else 0.
+  @usableFromInline let mappedByteCount: UInt32
 
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
-  init(pointer: UnsafeMutablePointer<UInt8>?, address: UInt64, byteCount: UInt64) {
-    unsafe self.pointer = pointer
-    self.address = address
+  init(start: UInt64, byteCount: UInt32, mappedByteCount: UInt32) {
+    self.start = start
     self.byteCount = byteCount
+    self.mappedByteCount = mappedByteCount
+  }
+
+  /// A buffer that may be in any region.
+  @_noAllocation @_noLocks
+  init(at address: UInt64, byteCount: UInt32, _ memory: inout MemoryView) {
+    if let pointer = unsafe memory.pointer(at: address, byteCount: UInt64(byteCount)) {
+      self.init(
+        start: UInt64(UInt(bitPattern: pointer)), byteCount: byteCount, mappedByteCount: byteCount)
+    } else {
+      self.init(start: address, byteCount: byteCount, mappedByteCount: 0)
+    }
+  }
+
+  /// A buffer that is in a region, `offset` bytes from its start.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  init(mappedAt region: RegionEntry, _ offset: UInt64, byteCount: UInt32) {
+    self.init(
+      start: region.baseAddress &+ offset, byteCount: byteCount, mappedByteCount: byteCount)
+  }
+
+  /// Where its byte `offset` is; `mappedByteCount` is above the offset.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  func pointer(_ offset: UInt64) -> UnsafeMutablePointer<UInt8> {
+    // SAFETY: the address of mapped memory, which is not 0.
+    unsafe UnsafeMutablePointer(bitPattern: UInt(start &+ offset)).unsafelyUnwrapped
   }
 }
 

@@ -18,6 +18,11 @@ struct Descriptor {
   /// `VIRTQ_DESC_F_INDIRECT`.
   var isIndirect: Bool { @_noAllocation @_noLocks get { flags & 4 != 0 } }
 
+  /// Whether it is of a direction and not indirect.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  func isUsual(isWritable: Bool) -> Bool { flags & 6 == (isWritable ? 2 : 0) }
+
   /// Reads a descriptor, each of its two words exactly once.
   ///
   /// `flagsShift`: where the flags are in the second word.

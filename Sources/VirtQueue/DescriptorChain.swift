@@ -38,7 +38,7 @@ public struct DescriptorChain {
   @usableFromInline var index = 0
   @usableFromInline var offset: UInt64 = 0
   /// The last writable one.
-  @usableFromInline var lastWritable = unsafe ChainRun(pointer: nil, address: 0, byteCount: 0)
+  @usableFromInline var lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
 
   /// A chain of linked descriptors (split rings), of any length up to the table's.
   @_noAllocation @_noLocks
@@ -154,88 +154,120 @@ public struct DescriptorChain {
   /// where a chain is longer than the window.
   @_noAllocation @_noLocks
   public mutating func readAhead(_ memory: inout MemoryView) throws(QueueError) {
-    // How descriptors follow each other is settled when the queue starts: two loops, neither of which asks.
-    if isSequential {
-      try readWindow(isSequential: true, &memory)
-    } else {
-      try readWindow(isSequential: false, &memory)
-    }
-  }
-
-  @_noAllocation @_noLocks
-  @inline(__always)
-  private mutating func readWindow(
-    isSequential: Bool, _ memory: inout MemoryView
-  ) throws(QueueError) {
-    // In locals: the stores into the window could otherwise be stores into this value.
-    let runs = unsafe runs
-    var (next, hasNext, budget) = (next, hasNext, budget)
-    var table = unsafe self.table
-    var tableCount = tableCount
-    var region = memory.lastRegion
-    var written: UInt64 = 0
-    var count = 0
-    // Where the writable part begins.
-    var firstWritable = inWritablePart ? 0 : Int.max
-    while hasNext, count < ChainScratch.windowCount {
-      if UInt32(next) >= tableCount {
-        guard isSequential else { throw .nextOutOfRange(next) }
-        next = 0
-      }
-      if budget == 0 {
-        guard isSequential else { throw .descriptorLoop(head: head) }
-        // Those that are not linked go on until the budget is spent.
-        hasNext = false
-        break
-      }
-      budget &-= 1
-      // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
-      let descriptor = unsafe Descriptor(
-        at: table + Int(next) &* 16, flagsShift: isSequential ? 48 : 32)
-      if descriptor.isIndirect, try enterInChain(descriptor, &memory) {
-        (next, hasNext, budget) = (self.next, self.hasNext, self.budget)
-        unsafe table = self.table
-        tableCount = self.tableCount
-        region = memory.lastRegion
-        continue
-      }
-      if isSequential {
-        next &+= 1
-      } else {
-        hasNext = descriptor.hasNext
-        next = descriptor.next
-      }
-      // Real drivers leave empty descriptors anywhere.
-      if descriptor.byteCount == 0 { continue }
-      let byteCount = UInt64(descriptor.byteCount)
-      if descriptor.isWritable {
-        if firstWritable > count { firstWritable = count }
-        written &+= byteCount
-      } else if firstWritable <= count {
-        throw .readableAfterWritable(head: head)
-      }
-      var pointer = unsafe region.pointer(at: descriptor.address, byteCount: byteCount)
-      if unsafe pointer == nil {
-        // What is in no region as a whole is looked at again when it is used, and what is skipped may be anywhere.
-        unsafe pointer = memory.pointer(at: descriptor.address, byteCount: byteCount)
-        region = memory.lastRegion
-      }
-      // SAFETY: count < windowCount.
-      unsafe runs[count] = ChainRun(
-        pointer: pointer, address: descriptor.address, byteCount: byteCount)
-      count &+= 1
-    }
-    (self.next, self.hasNext, self.budget) = (next, hasNext, budget)
-    writableByteCount &+= written
-    self.count = count
+    count = 0
     index = 0
     offset = 0
-    readableCount = Swift.min(firstWritable, count)
+    readableCount = 0
+    // In split rings the first one is an indirect one with nearly all drivers.
+    if !isSequential, !isIndirectTable { try readAny(&memory) }
+    while hasNext, count < ChainScratch.windowCount {
+      let region = memory.lastRegion
+      if !inWritablePart {
+        isSequential
+          ? readUsual(isWritable: false, isSequential: true, region)
+          : readUsual(isWritable: false, isSequential: false, region)
+        readableCount = count
+        guard hasNext, count < ChainScratch.windowCount else { break }
+      }
+      isSequential
+        ? readUsual(isWritable: true, isSequential: true, region)
+        : readUsual(isWritable: true, isSequential: false, region)
+      if hasNext, count < ChainScratch.windowCount { try readAny(&memory) }
+    }
     if readableCount < count {
-      inWritablePart = true
       // SAFETY: count > 0.
       lastWritable = unsafe runs[count &- 1]
     }
+  }
+
+  /// Reads descriptors while they are the usual ones: of one direction, not empty, not indirect, in one region.
+  ///
+  /// How they follow each other is settled when the queue starts: the loop is compiled for either order, and makes no
+  /// call, so that all it works on stays in registers.
+  @_noAllocation @_noLocks
+  @_transparent
+  private mutating func readUsual(isWritable: Bool, isSequential: Bool, _ region: RegionEntry) {
+    // SAFETY: next < tableCount in every turn, and the table's bytes were translated as a whole; the window has as many
+    // places as turns are left.
+    let table = unsafe self.table
+    let limit = UInt32(tableCount)
+    var position = UInt32(next)
+    guard position < limit else { return }
+    let start = unsafe runs + count
+    var run = unsafe start
+    let most = Swift.min(budget, UInt32(truncatingIfNeeded: ChainScratch.windowCount &- count))
+    var turns = most
+    var written: UInt64 = 0
+    var goesOn = true
+    while turns > 0 {
+      let descriptor = unsafe Descriptor(
+        at: table + Int(position) &* 16, flagsShift: isSequential ? 48 : 32)
+      guard descriptor.isUsual(isWritable: isWritable),
+        let mapped = region.offset(of: descriptor.address, byteCount: descriptor.byteCount)
+      else { break }
+      unsafe run.pointee = ChainRun(mappedAt: region, mapped, byteCount: descriptor.byteCount)
+      unsafe run += 1
+      turns &-= 1
+      if isWritable { written &+= UInt64(descriptor.byteCount) }
+      if isSequential {
+        position &+= 1
+        if position == limit { position = 0 }
+      } else {
+        position = UInt32(descriptor.next)
+        goesOn = descriptor.hasNext
+        guard goesOn, position < limit else { break }
+      }
+    }
+    let taken = most &- turns
+    budget &-= taken
+    count &+= Int(taken)
+    next = UInt16(truncatingIfNeeded: position)
+    hasNext = isSequential ? budget > 0 : goesOn
+    if isWritable, taken > 0 {
+      writableByteCount &+= written
+      inWritablePart = true
+    }
+  }
+
+  /// Reads one descriptor of any kind; the window has room for it.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func readAny(_ memory: inout MemoryView) throws(QueueError) {
+    if UInt32(next) >= tableCount {
+      guard isSequential else { throw .nextOutOfRange(next) }
+      next = 0
+    }
+    if budget == 0 {
+      guard isSequential else { throw .descriptorLoop(head: head) }
+      hasNext = false
+      return
+    }
+    budget &-= 1
+    // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
+    let descriptor = unsafe Descriptor(
+      at: table + Int(next) &* 16, flagsShift: isSequential ? 48 : 32)
+    if descriptor.isIndirect, try enterInChain(descriptor, &memory) { return }
+    if isSequential {
+      next &+= 1
+      hasNext = budget > 0
+    } else {
+      hasNext = descriptor.hasNext
+      next = descriptor.next
+    }
+    // Real drivers leave empty descriptors anywhere.
+    if descriptor.byteCount == 0 { return }
+    if descriptor.isWritable {
+      if !inWritablePart { readableCount = count }
+      inWritablePart = true
+      writableByteCount &+= UInt64(descriptor.byteCount)
+    } else {
+      if inWritablePart { throw .readableAfterWritable(head: head) }
+      readableCount = count &+ 1
+    }
+    // What is in no region as a whole is looked at again when it is used; what is skipped may be anywhere.
+    // SAFETY: count < windowCount.
+    unsafe runs[count] = ChainRun(at: descriptor.address, byteCount: descriptor.byteCount, &memory)
+    count &+= 1
   }
 
   // MARK: - One buffer that has it all
@@ -243,7 +275,7 @@ public struct DescriptorChain {
   /// The next readable bytes, where one buffer in one region has them all, and moves behind them; nil where it takes one
   /// of the ways below.
   ///
-  /// `byteCount` is not negative.
+  /// `byteCount` is above 0.
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
   public mutating func takeReadable(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
@@ -270,9 +302,9 @@ public struct DescriptorChain {
     let run = unsafe runs[index]
     let start = offset
     let end = start &+ UInt64(bitPattern: Int64(byteCount))
-    guard end <= run.byteCount, let pointer = unsafe run.pointer else { return nil }
-    moveTo(end, of: run.byteCount)
-    return unsafe pointer + Int(start)
+    guard end <= UInt64(run.mappedByteCount) else { return nil }
+    moveTo(end, of: UInt64(run.mappedByteCount))
+    return unsafe run.pointer(start)
   }
 
   @_noAllocation @_noLocks
@@ -319,14 +351,19 @@ public struct DescriptorChain {
   ) throws(QueueError) -> GuestSlice {
     // SAFETY: there is a current run.
     let run = unsafe runs[index]
-    let left = run.byteCount &- offset
+    let left = UInt64(run.byteCount) &- offset
     let wanted = Swift.min(byteCount, Int(left))
-    // Wrapping: an address beyond 2^64 is in no region.
-    guard let slice = memory.slice(at: run.address &+ offset, atMost: wanted) else {
-      throw .addressOutsideMemory(
-        address: run.address &+ offset, byteCount: UInt32(truncatingIfNeeded: left))
+    if run.mappedByteCount > 0 {
+      let slice = unsafe GuestSlice(pointer: run.pointer(offset), byteCount: wanted)
+      moveTo(offset &+ UInt64(wanted), of: UInt64(run.byteCount))
+      return slice
     }
-    moveTo(offset &+ UInt64(slice.byteCount), of: run.byteCount)
+    // Wrapping: an address beyond 2^64 is in no region.
+    guard let slice = memory.slice(at: run.start &+ offset, atMost: wanted) else {
+      throw .addressOutsideMemory(
+        address: run.start &+ offset, byteCount: UInt32(truncatingIfNeeded: left))
+    }
+    moveTo(offset &+ UInt64(slice.byteCount), of: UInt64(run.byteCount))
     return slice
   }
 
@@ -383,11 +420,12 @@ public struct DescriptorChain {
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    if !hasNext, let pointer = unsafe lastWritable.pointer {
+    let run = lastWritable
+    if !hasNext, run.mappedByteCount > 0 {
       index = count
       ticket.writableByteCount = UInt32(clamping: writableByteCount)
       // SAFETY: the run was translated as a whole, and is not empty.
-      return unsafe pointer + Int(lastWritable.byteCount &- 1)
+      return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1)
     }
     return unsafe try findLastWritableByte(&memory)
   }
@@ -404,11 +442,10 @@ public struct DescriptorChain {
     let run = lastWritable
     guard run.byteCount > 0 else { return nil }
     // SAFETY: the run was translated as a whole.
-    if let pointer = unsafe run.pointer { return unsafe pointer + Int(run.byteCount &- 1) }
-    let last = run.address.addingReportingOverflow(run.byteCount &- 1)
+    if run.mappedByteCount > 0 { return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1) }
+    let last = run.start.addingReportingOverflow(UInt64(run.byteCount) &- 1)
     guard !last.overflow, let slice = memory.slice(at: last.partialValue, atMost: 1) else {
-      throw .addressOutsideMemory(
-        address: run.address, byteCount: UInt32(truncatingIfNeeded: run.byteCount))
+      throw .addressOutsideMemory(address: run.start, byteCount: run.byteCount)
     }
     return unsafe slice.pointer
   }
