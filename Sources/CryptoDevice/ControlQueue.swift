@@ -39,6 +39,8 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   public mutating func serve(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
     var turn = ControlTurn()
     var served = 0
+    // Once for all of them: each request's frames lie over those of the one before.
+    defer { UnusedStack.wipe() }
     repeat {
       var hasMore = try queue.look()
       do throws(QueueError) {
@@ -65,10 +67,7 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     // SAFETY: the buffer has room for maximumByteCount bytes. It held key material, so it is wiped.
     let byteCount = unsafe try chain.copyReadable(
       into: request, byteCount: ControlRequest.maximumByteCount, &memory)
-    defer {
-      unsafe cring_wipe(request, byteCount)
-      UnusedStack.wipe()
-    }
+    defer { unsafe cring_wipe(request, byteCount) }
     var probe = chain
     _ = unsafe try probe.lastWritableByte(&memory)
     let room = Int(
@@ -79,24 +78,26 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     {
       outcomeSpans.removeAll()
       // The driver may have changed the chain since it was probed: then there is no room any more.
-      if try chain.collectWritable(byteCount: outcome.count, into: &outcomeSpans, &memory) {
+      if try chain.collectWritable(byteCount: outcome.byteCount, into: &outcomeSpans, &memory) {
         write(outcome)
-        written = outcome.count
+        written = outcome.byteCount
       }
     }
     queue.complete(probe.ticket, writtenByteCount: UInt32(written))
   }
 
   /// Copies the outcome into the guest's buffers, which may be in pieces.
-  private func write(_ outcome: [UInt8]) {
+  private func write(_ outcome: ControlOutcome) {
+    var bytes = outcome.words
     var offset = 0
-    for index in 0..<outcomeSpans.count {
-      let run = outcomeSpans.slice(index)
-      for position in 0..<run.byteCount {
-        // SAFETY: the run is checked guest memory; the runs' sum is the outcome's length.
-        unsafe cring_store8(run.pointer + position, outcome[offset + position])
+    unsafe withUnsafeBytes(of: &bytes) { bytes in
+      guard let base = bytes.baseAddress else { return }
+      for index in 0..<outcomeSpans.count {
+        let run = outcomeSpans.slice(index)
+        // SAFETY: the run is checked guest memory; the runs' sum is the outcome's length, at most sixteen bytes.
+        unsafe cring_copy(run.pointer, base + offset, run.byteCount)
+        offset += run.byteCount
       }
-      offset += run.byteCount
     }
   }
 }
