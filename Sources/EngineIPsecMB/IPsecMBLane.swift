@@ -143,9 +143,11 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     guard sessionIndex < sessionCapacity else { return }
     // SAFETY: the index is in bounds.
     let removal = keyed.remove(Int(sessionIndex))
-    guard removal != .absent else { return }
+    if case .absent = removal { return }
     unsafe cipsecmb_wipe(entry(at: Int(sessionIndex)), KeyedEntry.stride)
-    if removal == .emptiedGroup { giveBack(group: Int(sessionIndex) / KeyedSessions.groupSize) }
+    if case .emptiedGroup = removal {
+      giveBack(group: Int(sessionIndex) / KeyedSessions.groupSize)
+    }
   }
 
   /// Gives back the pages of a group of entries, none of which is expanded: a group fills pages exactly.

@@ -149,7 +149,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   public mutating func forget(sessionIndex: UInt32) {
     guard sessionIndex < sessionCapacity else { return }
     let end = keyed.end
-    guard keyed.remove(Int(sessionIndex)) != .absent else { return }
+    if case .absent = keyed.remove(Int(sessionIndex)) { return }
     // SAFETY: the index is in bounds.
     unsafe discard(entries + Int(sessionIndex), isTransient: false)
     if keyed.count == 0, end > Self.residentCount {
