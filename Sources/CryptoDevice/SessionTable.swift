@@ -72,8 +72,8 @@ public final class SessionTable {
 
   /// Sessions that are live now.
   public private(set) var openCount = 0
-  /// The most that there were since memory was given back.
-  private var mostOpen = 0
+  /// The most that there were since memory was given back, those included that workers had to let go of.
+  private var mostHeld = 0
   public private(set) var createdCount: UInt64 = 0
   public private(set) var destroyedCount: UInt64 = 0
 
@@ -170,8 +170,8 @@ public final class SessionTable {
   /// Gives back what many sessions took, the lanes' contexts for them included; a busy guest that makes and ends a few
   /// never gets here.
   private func giveMemoryBack() {
-    guard mostOpen - openCount >= Self.returnThreshold, openCount <= mostOpen / 2 else { return }
-    mostOpen = openCount
+    guard mostHeld - openCount >= Self.returnThreshold, openCount <= mostHeld / 2 else { return }
+    mostHeld = openCount
     if openCount == 0 { leaving = [] }
     FreeMemory.giveBack()
   }
@@ -215,7 +215,7 @@ public final class SessionTable {
     // Keeps the block's contents before the identifier; pairs with the acquire in `SessionView.find`.
     unsafe cring_store64_release(slot, identifier)
     openCount += 1
-    mostOpen = max(mostOpen, openCount)
+    mostHeld = max(mostHeld, openCount + leavingCount)
     createdCount += 1
     return identifier
   }

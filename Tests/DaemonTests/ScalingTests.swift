@@ -99,7 +99,14 @@ extension TheDaemon {
         print("queue \(first) with \(engine) changes \(changed[first].count) blocks of 128 bytes")
         for second in 0..<first {
           let common = changed[first].intersection(changed[second])
-          let places = common.map { "0x" + String($0 * UInt(Self.blockByteCount), radix: 16) }
+          let places = try common.map { block in
+            let address = block * UInt(Self.blockByteCount)
+            let mapping = try ProcessMemory(pid: daemon.pid).mappings().first {
+              $0.range.contains(address)
+            }
+            let owner = mapping.map { "\($0.name) + \(address - $0.range.lowerBound)" } ?? "?"
+            return "0x\(String(address, radix: 16)) (\(owner))"
+          }
           #expect(common.isEmpty, "queues \(second) and \(first): \(places.sorted())")
         }
       }
