@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <malloc.h>
 #include "CLinuxShims.h"
 
 #include <errno.h>
@@ -117,6 +118,8 @@ __attribute__((noinline)) void clinux_wipe_stack(void) {
   char used[32 << 10];
   explicit_bzero(used, sizeof used);
 }
+
+void clinux_trim_heaps(void) { (void)malloc_trim(0); }
 
 int clinux_unpin_current_thread(void) {
   cpu_set_t set;

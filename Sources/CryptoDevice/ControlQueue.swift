@@ -39,6 +39,8 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   public mutating func serve(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
     var turn = ControlTurn()
     var served = 0
+    // Once for all of them: each request's frames lie over those of the one before.
+    defer { UnusedStack.wipe() }
     repeat {
       var hasMore = try queue.look()
       do throws(QueueError) {
@@ -65,10 +67,7 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     // SAFETY: the buffer has room for maximumByteCount bytes. It held key material, so it is wiped.
     let byteCount = unsafe try chain.copyReadable(
       into: request, byteCount: ControlRequest.maximumByteCount, &memory)
-    defer {
-      unsafe cring_wipe(request, byteCount)
-      UnusedStack.wipe()
-    }
+    defer { unsafe cring_wipe(request, byteCount) }
     // Where the answer goes is settled before anything is done.
     outcomeSpans.removeAll()
     _ = try chain.collectWritable(
@@ -78,26 +77,29 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     if let outcome = unsafe core.perform(
       UnsafeRawBufferPointer(start: request, count: byteCount),
       outcomeByteCount: outcomeSpans.totalByteCount),
-      outcome.count <= outcomeSpans.totalByteCount
+      outcome.byteCount <= outcomeSpans.totalByteCount
     {
       write(outcome)
-      written = outcome.count
+      written = outcome.byteCount
     }
     queue.complete(chain.ticket, writtenByteCount: UInt32(written))
   }
 
   /// Copies the outcome into the guest's buffers, which may be in pieces and have room for it.
-  private func write(_ outcome: [UInt8]) {
-    var rest = outcome[...]
-    var index = 0
-    while !rest.isEmpty {
-      let run = outcomeSpans.slice(index)
-      for (position, byte) in rest.prefix(run.byteCount).enumerated() {
-        // SAFETY: the run is checked guest memory, and has a place for as many bytes.
-        unsafe cring_store8(run.pointer + position, byte)
+  private func write(_ outcome: ControlOutcome) {
+    var bytes = outcome.words
+    var offset = 0
+    unsafe withUnsafeBytes(of: &bytes) { bytes in
+      guard let base = bytes.baseAddress else { return }
+      var index = 0
+      while offset < outcome.byteCount {
+        let run = outcomeSpans.slice(index)
+        let count = min(run.byteCount, outcome.byteCount - offset)
+        // SAFETY: the run is checked guest memory; an outcome has at most sixteen bytes, all of them in the words.
+        unsafe cring_copy(run.pointer, base + offset, count)
+        offset += count
+        index += 1
       }
-      rest = rest.dropFirst(run.byteCount)
-      index += 1
     }
   }
 }

@@ -120,7 +120,7 @@ extension RequestProcessor {
     return unsafe slot.pointee.bounce
   }
 
-  /// The first writable bytes as destination, and the result right behind it.
+  /// The first writable bytes as destination, and the next as the result.
   ///
   /// Call it last: where source and destination overlap without being the same, the source is moved out of the way.
   @_noAllocation @_noLocks
@@ -129,46 +129,62 @@ extension RequestProcessor {
     destination: UInt32, result: UInt32, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
-    let byteCount = Int(destination) &+ Int(result)
     unsafe slot.pointee.operation.resultByteCount = result
-    guard byteCount > 0 else { return true }
-    var start = unsafe chain.takeWritable(byteCount)
-    if unsafe start == nil {
-      unsafe start = try writeToPieces(byteCount, &chain, &memory, slot)
+    let place = chain.place
+    if destination > 0 {
+      guard let run = unsafe chain.takeWritable(Int(destination)) else {
+        return unsafe try writeToPieces(destination, result, &chain, &memory, slot)
+      }
+      unsafe slot.pointee.operation.destination = run
+      unsafe separateSource(slot, from: run, byteCount: destination)
     }
-    guard let start = unsafe start else { return false }
-    unsafe separateSource(slot, from: start, byteCount: byteCount)
+    if result > 0 {
+      guard let run = unsafe chain.takeWritable(Int(result)) else {
+        chain.goBack(to: place)
+        return unsafe try writeToPieces(destination, result, &chain, &memory, slot)
+      }
+      unsafe slot.pointee.operation.result = run
+    }
+    unsafe slot.pointee.outputByteCount = destination &+ result
+    return true
+  }
+
+  /// Output in more pieces than destination and result: in place if it is one run, else through a bounce buffer.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func writeToPieces(
+    _ destination: UInt32, _ result: UInt32, _ chain: inout DescriptorChain,
+    _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> Bool {
+    let byteCount = Int(destination) &+ Int(result)
+    outputSpans.removeAll()
+    guard try chain.collectWritable(byteCount: byteCount, into: &outputSpans, &memory) else {
+      return false
+    }
     unsafe slot.pointee.outputByteCount = UInt32(truncatingIfNeeded: byteCount)
+    let start: UnsafeMutablePointer<UInt8>
+    if let run = outputSpans.contiguous {
+      unsafe start = run.pointer
+      unsafe separateSource(slot, from: start, byteCount: destination)
+    } else {
+      let index = unsafe bounce(of: slot)
+      bounces.keep(outputSpans, for: index)
+      unsafe slot.pointee.isOutputBounced = true
+      unsafe start = bounces.output(index)
+    }
     unsafe slot.pointee.operation.destination = start
     unsafe slot.pointee.operation.result = start + Int(destination)
     return true
   }
 
-  /// Where the output goes if it takes more than one descriptor: in place if that is one run, else through a bounce
-  /// buffer; nil if there is no room.
-  @_noAllocation @_noLocks
-  @inline(never)
-  private mutating func writeToPieces(
-    _ byteCount: Int, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
-    _ slot: UnsafeMutablePointer<RequestSlot>
-  ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    outputSpans.removeAll()
-    guard try chain.collectWritable(byteCount: byteCount, into: &outputSpans, &memory) else {
-      return nil
-    }
-    if let run = outputSpans.contiguous { return unsafe run.pointer }
-    let index = unsafe bounce(of: slot)
-    bounces.keep(outputSpans, for: index)
-    unsafe slot.pointee.isOutputBounced = true
-    return unsafe bounces.output(index)
-  }
-
   /// Copies a source that overlaps the destination at another address, which no engine could work on.
+  ///
+  /// A result that overlaps the source is written when the source has been read.
   @_noAllocation @_noLocks
   @inline(__always)
   private mutating func separateSource(
     _ slot: UnsafeMutablePointer<RequestSlot>, from start: UnsafeMutablePointer<UInt8>,
-    byteCount: Int
+    byteCount: UInt32
   ) {
     let sourceCount = unsafe UInt(slot.pointee.operation.sourceByteCount)
     let source = UInt(bitPattern: unsafe slot.pointee.operation.source)

@@ -1,5 +1,7 @@
 import CRingShims
 public import CryptoTypes
+import Glibc
+import LinuxSystem
 
 /// A session as its workers see it: parameters, then (behind it in the same allocation) the keys.
 @safe
@@ -61,7 +63,7 @@ public final class SessionTable {
 
   private let slots: UnsafeMutablePointer<SessionSlot>
   private var generations: [UInt32]
-  private var free: [UInt32]
+  private var spare: [UInt32]
   private var neverUsed: UInt32 = 0
   /// Destroyed, not yet let go by every worker: the log position that all of them must reach.
   private var leaving: [(position: UInt64, index: UInt32)] = []
@@ -71,6 +73,8 @@ public final class SessionTable {
 
   /// Sessions that are live now.
   public private(set) var openCount = 0
+  /// The most that there were since memory was given back, those included that workers had to let go of.
+  private var mostHeld = 0
   public private(set) var createdCount: UInt64 = 0
   public private(set) var destroyedCount: UInt64 = 0
 
@@ -79,16 +83,19 @@ public final class SessionTable {
     self.capacity = capacity
     slotCount = capacity + spareCount
     retirements = RetirementLog(workerCount: workerCount)
-    unsafe slots = .allocate(capacity: slotCount)
-    unsafe slots.initialize(repeating: SessionSlot(identifier: 0, block: nil), count: slotCount)
+    // Zeroed memory is a table of free slots, and fresh from the kernel it takes room only where it is touched.
+    guard let memory = unsafe calloc(slotCount, MemoryLayout<SessionSlot>.stride) else {
+      fatalError("no memory for a table of \(slotCount) sessions")
+    }
+    unsafe slots = memory.bindMemory(to: SessionSlot.self, capacity: slotCount)
     generations = []
-    free = []
+    spare = []
     start = clock.now
   }
 
   deinit {
-    for index in 0..<slotCount { release(UInt32(index)) }
-    unsafe slots.deallocate()
+    for index in 0..<neverUsed { release(index) }
+    unsafe free(slots)
   }
 
   /// What the workers look sessions up in; valid while the table lives.
@@ -112,14 +119,14 @@ public final class SessionTable {
     }
     guard outcome == .ok else {
       unsafe Self.wipe(block)
-      free.append(index)
+      spare.append(index)
       return .failure(outcome == .unsupported ? .unsupported : .keyUnusable)
     }
     return .success(unsafe publish(block, at: index))
   }
 
   /// Destroys a live session of one of these services; false if there is none.
-  public func destroy(_ identifier: UInt64, of services: Set<CryptoService>) -> Bool {
+  public func destroy(_ identifier: UInt64, of services: CryptoServices) -> Bool {
     guard let block = unsafe view.find(identifier),
       unsafe services.contains(block.pointee.parameters.service)
     else { return false }
@@ -145,7 +152,7 @@ public final class SessionTable {
     while leavingHead < leaving.count, leaving[leavingHead].position <= reached {
       let index = leaving[leavingHead].index
       release(index)
-      free.append(index)
+      spare.append(index)
       leavingHead += 1
     }
     if leavingHead == leaving.count, leavingHead > 0 {
@@ -155,6 +162,19 @@ public final class SessionTable {
       leaving.removeFirst(leavingHead)
       leavingHead = 0
     }
+    if leaving.isEmpty { giveMemoryBack() }
+  }
+
+  /// Sessions that have to go, and be half of what there were, before their memory goes back to the system.
+  private static let returnThreshold = 4096
+
+  /// Gives back what many sessions took, the lanes' contexts for them included; a busy guest that makes and ends a few
+  /// never gets here.
+  private func giveMemoryBack() {
+    guard mostHeld - openCount >= Self.returnThreshold, openCount <= mostHeld / 2 else { return }
+    mostHeld = openCount
+    if openCount == 0 { leaving = [] }
+    FreeMemory.giveBack()
   }
 
   /// Sessions destroyed whose keys some worker may still hold.
@@ -178,7 +198,7 @@ public final class SessionTable {
   private func takeIndex() -> UInt32? {
     guard openCount < capacity else { return nil }
     // The oldest free index first would spread generations evenly; the newest is warm in the cache and as safe.
-    if let index = free.popLast() { return index }
+    if let index = spare.popLast() { return index }
     guard Int(neverUsed) < slotCount else { return nil }
     generations.append(0)
     neverUsed += 1
@@ -196,6 +216,7 @@ public final class SessionTable {
     // Keeps the block's contents before the identifier; pairs with the acquire in `SessionView.find`.
     unsafe cring_store64_release(slot, identifier)
     openCount += 1
+    mostHeld = max(mostHeld, openCount + leavingCount)
     createdCount += 1
     return identifier
   }

@@ -35,8 +35,10 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   private var usedSlotCount: Int
   private var batchNumber: UInt64
   private var isSubmitting: Bool
-  /// Entries of this index and above have never been used.
-  private var unusedFrom: Int
+  /// The sessions whose entries are expanded.
+  private var keyed: KeyedSessions
+  /// Groups of entries that keep their memory, so that a guest whose few sessions come and go costs no system calls.
+  private static var residentGroupCount: Int { @_noAllocation @_noLocks get { 8 } }
 
   /// - Throws: `EngineError` if there is no memory for it, or for an impossible number of sessions.
   public init(engine: IPsecMBEngine, environment: LaneEnvironment) throws(EngineError) {
@@ -77,7 +79,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     usedSlotCount = 0
     batchNumber = 0
     isSubmitting = false
-    unusedFrom = 0
+    keyed = KeyedSessions(capacity: sessionCapacity)
     for index in 0..<Self.slotCount {
       unsafe slot(at: index).pointee.next = index + 1 < Self.slotCount ? Int32(index + 1) : -1
     }
@@ -85,7 +87,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
 
   deinit {
     // SAFETY: nobody else has these pointers.
-    for index in 0..<unusedFrom where unsafe entry(at: index).pointee.isExpanded {
+    for index in 0..<keyed.end where keyed.contains(index) {
       unsafe cipsecmb_wipe(entry(at: index), KeyedEntry.stride)
     }
     let slotsByteCount = (Self.slotCount + 1) * JobSlot.stride
@@ -148,8 +150,25 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   public mutating func forget(sessionIndex: UInt32) {
     guard sessionIndex < sessionCapacity else { return }
     // SAFETY: the index is in bounds.
-    let entry = unsafe entry(at: Int(sessionIndex))
-    if unsafe entry.pointee.isExpanded { unsafe cipsecmb_wipe(entry, KeyedEntry.stride) }
+    let removal = keyed.remove(Int(sessionIndex))
+    if case .absent = removal { return }
+    unsafe cipsecmb_wipe(entry(at: Int(sessionIndex)), KeyedEntry.stride)
+    if case .emptiedGroup = removal {
+      giveBack(group: Int(sessionIndex) / KeyedSessions.groupSize)
+    }
+  }
+
+  /// Gives back the pages of a group of entries, none of which is expanded: a group fills pages exactly.
+  @_noAllocation @_noLocks
+  private func giveBack(group: Int) {
+    let byteCount = KeyedSessions.groupSize &* KeyedEntry.stride
+    let end = (group &+ 1) &* byteCount
+    // The last group may share its last page with the entry for trials.
+    guard group >= Self.residentGroupCount, byteCount & 4095 == 0, end <= entriesByteCount else {
+      return
+    }
+    // SAFETY: the range lies inside the mapping, on page boundaries.
+    unsafe cipsecmb_give_back(entries + group &* byteCount, byteCount)
   }
 
   /// Whether the keys can be expanded; they are wiped again at once.
@@ -227,9 +246,13 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     let generation = unsafe operation.pointee.sessionGeneration
     if unsafe entry.pointee.isExpanded && entry.pointee.generation == generation { return .ok }
     if unsafe entry.pointee.isExpanded { unsafe cipsecmb_wipe(entry, KeyedEntry.stride) }
-    unusedFrom = max(unusedFrom, Int(index) &+ 1)
     let outcome = unsafe expand(session, into: entry)
-    if outcome == .ok { unsafe entry.pointee.generation = generation }
+    if outcome == .ok {
+      unsafe entry.pointee.generation = generation
+      keyed.insert(Int(index))
+    } else {
+      _ = keyed.remove(Int(index))
+    }
     return outcome
   }
 

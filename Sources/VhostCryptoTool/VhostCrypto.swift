@@ -21,7 +21,8 @@ struct VhostCrypto: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Stats.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self, Explain.self,
+      Stats.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self, BenchSessions.self,
+      Explain.self,
     ])
 
   /// Runs the command; whatever is wrong with its words is told in one line, for logs and for scripts.

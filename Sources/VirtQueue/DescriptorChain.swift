@@ -315,6 +315,31 @@ public struct DescriptorChain {
     index = isUsedUp ? index &+ 1 : index
   }
 
+  /// Where a chain is in its window.
+  @frozen
+  public struct Place {
+    @usableFromInline var index: Int
+    @usableFromInline var offset: UInt64
+    @_noAllocation @_noLocks
+    @inlinable init(index: Int, offset: UInt64) {
+      self.index = index
+      self.offset = offset
+    }
+  }
+
+  /// To go back to what the ways above have taken since.
+  @inlinable public var place: Place {
+    @_noAllocation @_noLocks get { Place(index: index, offset: offset) }
+  }
+
+  /// Back to a place; only the ways above were used since.
+  @_noAllocation @_noLocks
+  @inlinable
+  public mutating func goBack(to place: Place) {
+    index = place.index
+    offset = place.offset
+  }
+
   // MARK: - Any number of buffers
 
   /// Makes sure that there is a current buffer; false at the end of the chain.

@@ -41,6 +41,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private var features: UInt64 = 0
   private var workers: [QueueWorker?]
   private var faultIsLogged: [Bool]
+  /// Workers were woken for the log of retired sessions, and none has answered yet.
+  private var workersAreWoken = false
   private var control: (any ControlService)?
   var status: UInt8 = 0
 
@@ -223,6 +225,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     workers[index] = nil
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
+    // It may have been the one that would have answered.
+    workersAreWoken = false
+    wakeForRetirements()
     show(index, running: false)
     return base
   }
@@ -256,7 +261,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func closeSession(_ id: UInt64) -> Bool {
     defer { countSessions() }
     do throws(Refusal) {
-      try core.destroySession(id, services: Set(CryptoService.allCases))
+      try core.destroySession(id, services: .all)
     } catch { return false }
     wakeForRetirements()
     return true
@@ -269,9 +274,15 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   /// Sleeping workers must drop the keys of sessions that are gone.
+  ///
+  /// Workers that were woken say so when they have read the log, and are woken again if it has grown since: so a burst
+  /// of destructions costs them one wake-up for each time that they let go, not one for each destruction.
   private func wakeForRetirements() {
-    guard core.sessions.retirements.hasUnacknowledged else { return }
-    for case let worker? in workers { worker.wake() }
+    guard !workersAreWoken, core.sessions.retirements.hasUnacknowledged else { return }
+    for case let worker? in workers {
+      worker.wake()
+      workersAreWoken = true
+    }
   }
 
   /// Brings the counters that others read in line with the session table.
@@ -290,6 +301,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func descriptorIsReady(_ descriptor: Int32) {
     if descriptor == attention.rawValue {
       attention.drain()
+      workersAreWoken = false
       core.sessions.reclaim()
       wakeForRetirements()
       for index in workers.indices { takeFault(of: index) }

@@ -27,6 +27,8 @@
 // Zeroed memory that takes up room only where it is touched, kept out of core dumps; null if there is none.
 void *cipsecmb_map(size_t count);
 void cipsecmb_unmap(void *memory, size_t count);
+// Whole pages of such memory go back to the system: they read as zero afterwards.
+CIPSECMB_UNALLOCATING void cipsecmb_give_back(void *memory, size_t count);
 
 CIPSECMB_HOT void cipsecmb_copy(void *to, const void *from, size_t count) {
   memmove(to, from, count);
