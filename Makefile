@@ -11,11 +11,13 @@ endif
 # For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
 PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
+# Tests watch terminals, and read the metrics with Prometheus's own parser (from PyPI).
+TEST_PACKAGES := tmux python3-venv
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
+.PHONY: algorithm-table help packages guest-packages peer-packages test-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +35,10 @@ guest-packages: ## install what the test guest needs from Debian (needs root)
 guest: guest-packages ## prepare the test guest: a Debian kernel and a small initramfs
 	@Tests/Guest/guest-assets.sh
 
+test-packages: ## install what tests need from Debian (needs root)
+	@dpkg -s $(TEST_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES); }
+
 build: packages ## build the daemon and the tool, optimised
 	$(SWIFT) build -c release --product vhost-user-crypto
 	$(SWIFT) build -c release --product vhost-crypto
@@ -45,12 +51,12 @@ test-generic: build guest ## AES and RSA of the real guest, behind a front-end t
 
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.
-test: build guest ## everything that must pass, the real guest included
+test: build guest test-packages ## everything that must pass, the real guest included
 	$(SWIFT) build -c release --product traffic-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel
 
-test-fast: build ## the tests without the real guest
+test-fast: build test-packages ## the tests without the real guest
 	$(SWIFT) build -c release --product traffic-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest

@@ -17,8 +17,7 @@ public struct ProcessStatistics: Codable, Equatable, Sendable {
 
   /// This process, now.
   ///
-  /// What `/proc` does not tell is 0.
-  /// - Parameter uptimeSeconds: since the start.
+  /// What `/proc` does not tell is 0. `uptimeSeconds`: since the start.
   public static func current(uptimeSeconds: Double) -> ProcessStatistics {
     var statistics = ProcessStatistics()
     statistics.pid = getpid()

@@ -61,7 +61,7 @@ public enum StatsClient {
 
   /// Asks for `/stats` and decodes the answer.
   ///
-  /// - Parameter hasBuckets: with all of the latencies, for differences.
+  /// `hasBuckets`: with all of the latencies, for differences.
   public static func snapshot(
     socketPath: String, hasBuckets: Bool = false
   ) async throws(StatsClientError) -> DaemonSnapshot {

@@ -2,7 +2,7 @@ internal import Foundation
 
 /// An answer, before HTTP has it.
 struct StatsResponse: Sendable {
-  /// 200, 400, …
+  /// As HTTP numbers them.
   var status: UInt
   var contentType: String
   var body: [UInt8]

@@ -1,3 +1,4 @@
+import Dispatch
 import LinuxSystem
 import Synchronization
 
@@ -29,11 +30,10 @@ final class ControlQuestions: Sendable {
     }
     guard isTaken else { return nil }
     EventFD.signal(attention)
-    let timer = Task {
-      try await Task.sleep(for: patience)
+    let milliseconds = Int(patience / .milliseconds(1))
+    DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(milliseconds)) {
       reply.give(nil)
     }
-    defer { timer.cancel() }
     return await withCheckedContinuation { reply.wait($0) }
   }
 

@@ -56,9 +56,7 @@ struct TopRates: Equatable, Sendable {
   /// Those that were asked for in the interval or before, of all devices.
   var algorithms: [Algorithm]
 
-  /// - Parameters:
-  ///   - earlier: a snapshot with buckets, or nil for rates since the start.
-  ///   - seconds: between them.
+  /// Of two snapshots with buckets, `seconds` apart.
   init(from earlier: DaemonSnapshot, to later: DaemonSnapshot, seconds: Double) {
     version = later.version
     uptimeSeconds = later.uptimeSeconds

@@ -39,13 +39,13 @@ enum TopText {
     return "\(whole / 86400) d \(whole / 3600 % 24) h"
   }
 
-  /// `limit`: from where on the next unit is taken.
+  /// `limit`: from where on the first unit gives way to the next.
   private static func scaled(
     _ value: Double, step: Double, limit: Double, _ units: [String], separator: String
   ) -> String {
     var value = value
     var unit = 0
-    while value >= limit, unit + 1 < units.count {
+    while value >= (unit == 0 ? limit : step - 0.5), unit + 1 < units.count {
       value /= step
       unit += 1
     }
