@@ -201,7 +201,7 @@ struct TopScreenTests {
     let lines = TopScreen.lines(try model(), width: 80, height: 24).map(\.text)
     let expected = [
       "process  cpu 50%  memory 45.0 MiB  files 33",
-      "device vm1  FAULT  1200 ops/s  2.0 MB/s  1.5 errors/s  3 sessions  █",
+      "device vm1  FAULT  1200 ops/s  2.0 MB/s  1.5 errors/s  sessions 3  █",
       "1 FAULT    0%      0   0.0          -        0        0       1.5",
       "aes-cbc    encrypt    openssl   1000   1.5  1.00 us  2.00 us       2.0",
       "aes-xts    encrypt    openssl    200   0.5  5.00 ms  5.00 ms         0",

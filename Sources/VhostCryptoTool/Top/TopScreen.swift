@@ -96,7 +96,7 @@ enum TopScreen {
     let parts = [
       "device \(clean(device.name))", state, "\(TopText.count(device.operations)) ops/s",
       "\(TopText.megabytes(device.bytes)) MB/s", "\(TopText.count(device.errors)) errors/s",
-      "\(device.openSessions) sessions",
+      "sessions \(device.openSessions)",
     ]
     var text = parts[0]
     for part in parts.dropFirst() {
