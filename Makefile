@@ -11,8 +11,8 @@ endif
 # For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
 PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
-# For the tests, which count instructions.
-TEST_PACKAGES := valgrind
+# Tests count instructions, watch terminals, and read the metrics with Prometheus's own parser (from PyPI).
+TEST_PACKAGES := valgrind tmux python3-venv
 SWIFT ?= swift
 BUILD := .build/release
 SOURCES := Sources Tests Package.swift

@@ -73,7 +73,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-    .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
@@ -130,7 +130,10 @@ let package = Package(
     room(
       "StatsEndpoint",
       [
-        "Counters", "CryptoTypes", logging, .product(name: "FlyingFox", package: "FlyingFox"),
+        "Counters", "CryptoTypes", logging,
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ]),
     room(
@@ -165,7 +168,6 @@ let package = Package(
         "HostEngines", "EngineContract", "VhostUserFrontend", "Capabilities", "CryptoTypes",
         "StatsEndpoint",
         "LinuxSystem", "VirtioSpec", "VhostUserProtocol", "CryptoDevice", arguments,
-        .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: ours),
@@ -189,7 +191,7 @@ let package = Package(
       of: "VhostUserBackend",
       ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
     tests(of: "Capabilities", ["CryptoTypes", "VirtioSpec"]),
-    tests(of: "StatsEndpoint", ["Counters", "CryptoTypes", "TestSupport"]),
+    tests(of: "StatsEndpoint", ["Counters", "CryptoTypes", "TestSupport", logging]),
     tests(of: "Counters", []),
     .target(
       name: "TestSupport",

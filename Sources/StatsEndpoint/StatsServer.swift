@@ -1,21 +1,27 @@
-internal import FlyingFox
-internal import FlyingSocks
-internal import Foundation
+internal import Glibc
 public import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
 
 /// Serves statistics over HTTP/1.1 on a Unix socket, mode 0660.
 ///
-/// Each connection is a task of its own: a reader that stalls delays nobody else.
+/// One thread serves all connections, each for one request, and never waits for any of them; what they can take is
+/// bounded (`StatsLimits`).
 public actor StatsServer {
   private let path: String
-  private let source: any StatsSource
+  private let routes: StatsRoutes
+  private let limits: StatsLimits
   private let logger: Logger
-  private var server: HTTPServer?
+  private var channel: (any Channel)?
   private var isStopped = false
 
-  public init(path: String, source: any StatsSource, logger: Logger) {
+  public init(
+    path: String, source: any StatsSource, limits: StatsLimits = StatsLimits(), logger: Logger
+  ) {
     self.path = path
-    self.source = source
+    routes = StatsRoutes(source: source)
+    self.limits = limits
     self.logger = logger
   }
 
@@ -30,141 +36,81 @@ public actor StatsServer {
 
   /// Serves until `stop` or the task's cancellation, and removes the socket then.
   ///
-  /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later, for want of file descriptors,
-  /// say, is started again after a second.
+  /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later is started again after a second.
   public func run() async throws {
     let place = try SocketPath(path)
-    var isFirst = true
     while !isStopped, !Task.isCancelled {
-      do {
-        try await serve(at: place)
-      } catch {
-        if isStopped || Task.isCancelled { break }
-        if isFirst || error is StatsServerError { throw error }
-        logger.warning(
-          "the statistics server failed and starts again",
-          metadata: ["error": "\(error)", "path": "\(path)"])
-        try? await Task.sleep(for: .seconds(1))
-      }
-      isFirst = false
+      try place.clear()
+      let table = ConnectionTable(limits: limits, eventLoop: StatsThread.group.next())
+      try await serve(at: place, table)
+      if isStopped || Task.isCancelled { return }
+      logger.warning("the statistics server failed and starts again", metadata: ["path": "\(path)"])
+      try? await Task.sleep(for: .seconds(1))
     }
   }
 
   /// Ends `run` and closes all connections.
   public func stop() async {
     isStopped = true
-    await server?.stop()
+    channel?.close(promise: nil)
   }
 
   /// Whether requests are answered already.
-  public var isListening: Bool {
-    get async { await server?.isListening ?? false }
-  }
+  public var isListening: Bool { channel != nil }
 
-  private func serve(at place: SocketPath) async throws {
-    try place.clear()
-    let server = HTTPServer(
-      address: .unix(path: path), timeout: 15, logger: QuietLogger(logger: logger),
-      handler: StatsHandler(renderer: SnapshotRenderer(source: source)))
-    self.server = server
-    var inode: UInt64?
-    defer {
-      self.server = nil
-      // A server that was stopped before it could look at its socket may have made one.
-      place.remove(inode: inode ?? (isStopped ? place.inode : nil))
+  private func serve(at place: SocketPath, _ table: ConnectionTable) async throws {
+    let listener: any Channel
+    do {
+      listener = try await bootstrap(table).bind(unixDomainSocketPath: path).get()
+    } catch let error as IOError {
+      // SAFETY: strerror's text is copied at once.
+      let reason = unsafe String(cString: strerror(error.errnoCode))
+      throw StatsServerError.cannotPrepare(path: path, reason: reason)
     }
-    try await withThrowingTaskGroup(of: Bool.self) { group in
-      group.addTask {
-        try await server.run()
-        return false
-      }
-      group.addTask {
-        try await server.waitUntilListening()
-        return true
-      }
-      do {
-        guard try await group.next() == true else {
-          group.cancelAll()
-          return
-        }
-      } catch let error as SocketError {
-        throw StatsServerError.cannotPrepare(path: path, reason: error.reason)
-      }
-      inode = place.inode
-      // A stop that came before the library listened found nothing to stop there.
-      if isStopped {
-        group.cancelAll()
-        await server.stop()
-        return
-      }
+    let inode = place.inode
+    defer {
+      channel = nil
+      place.remove(inode: inode)
+    }
+    do {
       // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
       try place.restrict()
-      logger.info("statistics are served", metadata: ["path": "\(path)"])
-      _ = try await group.next()
+    } catch {
+      try? await listener.close()
+      throw error
     }
+    channel = listener
+    // A stop that came before this found nothing to stop.
+    if isStopped { listener.close(promise: nil) }
+    logger.info("statistics are served", metadata: ["path": "\(path)"])
+    try await withTaskCancellationHandler {
+      try await listener.closeFuture.get()
+    } onCancel: {
+      listener.close(promise: nil)
+    }
+    await table.closeAll()
+  }
+
+  private func bootstrap(_ table: ConnectionTable) -> ServerBootstrap {
+    let routes = routes
+    return ServerBootstrap(group: table.eventLoop)
+      .serverChannelOption(.backlog, value: 256)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let connection = StatsConnection(routes: routes, table: table)
+          let pipeline = channel.pipeline.syncOperations
+          try pipeline.addHandler(
+            RequestSizeLimit(connection, byteCount: table.limits.requestByteCount))
+          try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
+          try pipeline.addHandler(HTTPResponseEncoder())
+          try pipeline.addHandler(connection)
+        }
+      }
   }
 }
 
-/// Takes and writes out one snapshot at a time: many readers at once keep one thread busy, not all of them.
-actor SnapshotRenderer {
-  private let source: any StatsSource
-
-  init(source: any StatsSource) { self.source = source }
-
-  /// One line of JSON with sorted keys.
-  func json() throws -> Data {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return try encoder.encode(source.snapshot()) + Data("\n".utf8)
-  }
-
-  func openMetrics() -> Data { Data(source.snapshot().openMetrics().utf8) }
-}
-
-/// Answers requests.
-struct StatsHandler: HTTPHandler {
-  let renderer: SnapshotRenderer
-
-  func handleRequest(_ request: HTTPRequest) async throws -> HTTPResponse {
-    guard ["/stats", "/metrics", "/healthz"].contains(request.path) else {
-      return Self.text(.notFound, "try /stats, /metrics or /healthz\n")
-    }
-    guard request.method == .GET else {
-      return Self.text(.methodNotAllowed, "only GET is served\n", ["Allow": "GET"])
-    }
-    switch request.path {
-    case "/stats":
-      return Self.respond(.ok, try await renderer.json(), contentType: "application/json")
-    case "/metrics":
-      return Self.respond(
-        .ok, await renderer.openMetrics(), contentType: OpenMetricsWriter.contentType)
-    default:
-      return Self.text(.ok, "ok\n")
-    }
-  }
-
-  private static func text(
-    _ status: HTTPStatusCode, _ text: String, _ more: [String: String] = [:]
-  ) -> HTTPResponse {
-    respond(status, Data(text.utf8), contentType: "text/plain; charset=utf-8", more)
-  }
-
-  private static func respond(
-    _ status: HTTPStatusCode, _ body: Data, contentType: String, _ more: [String: String] = [:]
-  ) -> HTTPResponse {
-    var headers: HTTPHeaders = [.contentType: contentType, .cacheControl: "no-store"]
-    for (name, value) in more { headers[HTTPHeader(name)] = value }
-    return HTTPResponse(statusCode: status, headers: headers, body: body)
-  }
-}
-
-/// Passes the HTTP library's messages on as debugging output; clients can cause them at will.
-private struct QuietLogger: FlyingSocks.Logging {
-  let logger: Logger
-
-  func logDebug(_ debug: @autoclosure () -> String) { logger.trace("\(debug())") }
-  func logInfo(_ info: @autoclosure () -> String) { logger.trace("\(info())") }
-  func logWarning(_ warning: @autoclosure () -> String) { logger.debug("\(warning())") }
-  func logError(_ error: @autoclosure () -> String) { logger.debug("\(error())") }
-  func logCritical(_ critical: @autoclosure () -> String) { logger.debug("\(critical())") }
+/// The one thread on which servers and clients of the process wait for their sockets; it is never ended.
+enum StatsThread {
+  static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 }

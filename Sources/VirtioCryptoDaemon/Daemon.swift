@@ -57,6 +57,7 @@ struct Daemon {
     var devices: [GuestDevice]
     var servers: [VhostUserServer]
     var engines: HostEngines
+    var advertisement: Advertisement
   }
 
   private func build(_ logger: Logger) throws -> Parts {
@@ -93,7 +94,7 @@ struct Daemon {
     }
     // Only now: a start that fails is one line.
     report(engines, measured, logger)
-    return Parts(devices: devices, servers: servers, engines: engines)
+    return Parts(devices: devices, servers: servers, engines: engines, advertisement: advertisement)
   }
 
   /// Says which engines are not used and what others cannot do here, and how long finding that out took.
@@ -165,7 +166,10 @@ struct Daemon {
       devices: parts.devices,
       engines: parts.engines.versions.map {
         EngineInformation(name: $0.name, version: $0.version)
-      })
+      },
+      report: ConfigurationReport(
+        effective: effective, advertisement: parts.advertisement,
+        offers: parts.devices.map { ($0.name, $0.offer) }))
     var services: [ServiceGroupConfiguration.ServiceConfiguration] = parts.servers.map {
       // An inherited connection's end is the daemon's; a failed server must not leave the others half-served.
       .init(
