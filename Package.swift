@@ -100,6 +100,7 @@ let package = Package(
     // Floor 2: memory and rings of the host.
     room("GuestMemory", ["CRingShims", "LinuxSystem"]),
     room("IOUring", ["CUring", "LinuxSystem"]),
+    room("ServiceManager", ["LinuxSystem"]),
 
     // Floor 3: virtqueues; what an engine is.
     room("VirtQueue", ["CRingShims", "GuestMemory", "LinuxSystem"]),
@@ -128,7 +129,8 @@ let package = Package(
     room(
       "StatsEndpoint",
       [
-        "Counters", "CryptoTypes", logging, .product(name: "FlyingFox", package: "FlyingFox"),
+        "Counters", "CryptoTypes", "LinuxSystem", logging,
+        .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ]),
     room(
@@ -149,7 +151,7 @@ let package = Package(
       dependencies: [
         "HostEngines", "EngineContract", "IOUring", "VhostUserBackend", "QueueWorkers",
         "Capabilities", "StatsEndpoint", "CryptoDevice",
-        "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
+        "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "ServiceManager", "VirtQueue",
         "VhostUserProtocol", "VirtioSpec", arguments, logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -171,6 +173,7 @@ let package = Package(
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
+    tests(of: "ServiceManager", ["LinuxSystem", "TestSupport", "VhostUserFrontend"]),
     tests(of: "CryptoTypes", []),
     tests(
       of: "QueueWorkers",
@@ -217,7 +220,7 @@ let package = Package(
     integration("VectorTests"),
     integration("AsymmetricTests"),
     integration("HostileGuestTests"),
-    integration("DaemonTests"),
+    integration("DaemonTests", ["CExitWatch"]),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
     integration("KeyTests", ["CExitWatch"]),

@@ -1,6 +1,7 @@
 internal import FlyingFox
 internal import FlyingSocks
 internal import Foundation
+internal import LinuxSystem
 public import Logging
 
 /// Serves statistics over HTTP/1.1 on a Unix socket, mode 0660.
@@ -8,13 +9,24 @@ public import Logging
 /// Each connection is a task of its own: a reader that stalls delays nobody else.
 public actor StatsServer {
   private let path: String
+  private let activated: FileDescriptor?
+  private let whenListening: @Sendable () -> Void
   private let source: any StatsSource
   private let logger: Logger
   private var server: HTTPServer?
   private var isStopped = false
 
-  public init(path: String, source: any StatsSource, logger: Logger) {
+  /// Serves at a path, or at a socket that somebody else has bound there.
+  ///
+  /// - `activated`: a listening, non-blocking socket, which the server takes over; its file is left alone.
+  /// - `whenListening`: called when requests are answered from now on.
+  public init(
+    path: String, activated: Int32? = nil, source: any StatsSource, logger: Logger,
+    whenListening: @escaping @Sendable () -> Void = {}
+  ) {
     self.path = path
+    self.activated = activated.map { FileDescriptor(owning: $0) }
+    self.whenListening = whenListening
     self.source = source
     self.logger = logger
   }
@@ -33,7 +45,7 @@ public actor StatsServer {
   /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later, for want of file descriptors,
   /// say, is started again after a second.
   public func run() async throws {
-    let place = try SocketPath(path)
+    let place = activated == nil ? try SocketPath(path) : nil
     var isFirst = true
     while !isStopped, !Task.isCancelled {
       do {
@@ -61,17 +73,27 @@ public actor StatsServer {
     get async { await server?.isListening ?? false }
   }
 
-  private func serve(at place: SocketPath) async throws {
-    try place.clear()
-    let server = HTTPServer(
-      address: .unix(path: path), timeout: 15, logger: QuietLogger(logger: logger),
-      handler: StatsHandler(renderer: SnapshotRenderer(source: source)))
+  private func makeServer() throws -> HTTPServer {
+    let logger = QuietLogger(logger: logger)
+    let handler = StatsHandler(renderer: SnapshotRenderer(source: source))
+    guard let copy = try activated?.duplicate() else {
+      return HTTPServer(address: .unix(path: path), timeout: 15, logger: logger, handler: handler)
+    }
+    return HTTPServer(
+      address: Placeholder(), timeout: 15, pool: ActivatedPool(socket: copy), logger: logger,
+      handler: handler)
+  }
+
+  /// Serves at a place of our own, or at the activated socket, which has none.
+  private func serve(at place: SocketPath?) async throws {
+    try place?.clear()
+    let server = try makeServer()
     self.server = server
     var inode: UInt64?
     defer {
       self.server = nil
       // A server that was stopped before it could look at its socket may have made one.
-      place.remove(inode: inode ?? (isStopped ? place.inode : nil))
+      place?.remove(inode: inode ?? (isStopped ? place?.inode : nil))
     }
     try await withThrowingTaskGroup(of: Bool.self) { group in
       group.addTask {
@@ -90,7 +112,7 @@ public actor StatsServer {
       } catch let error as SocketError {
         throw StatsServerError.cannotPrepare(path: path, reason: error.reason)
       }
-      inode = place.inode
+      inode = place?.inode
       // A stop that came before the library listened found nothing to stop there.
       if isStopped {
         group.cancelAll()
@@ -98,8 +120,9 @@ public actor StatsServer {
         return
       }
       // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
-      try place.restrict()
+      try place?.restrict()
       logger.info("statistics are served", metadata: ["path": "\(path)"])
+      whenListening()
       _ = try await group.next()
     }
   }
