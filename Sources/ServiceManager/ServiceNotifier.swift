@@ -51,8 +51,8 @@ public final class ServiceNotifier: Sendable {
   /// What follows the family in the socket's address.
   private let name: [UInt8]
 
-  /// Longer than systemd ever takes to look at its socket.
-  private static let patienceSeconds = 5
+  /// A manager that does not read its socket must not hold up the daemon's end for long.
+  private static let patienceSeconds = 1
 
   /// Opens a socket; nothing is sent yet.
   ///
@@ -75,7 +75,7 @@ public final class ServiceNotifier: Sendable {
 
   /// Sends the assignments in one datagram.
   ///
-  /// `waits`: for room in the manager's socket, five seconds at most; otherwise a full one throws `EAGAIN`.
+  /// `waits`: for room in the manager's socket, a second at most; otherwise a full one throws `EAGAIN`.
   public func send(_ states: [ServiceState], waits: Bool = true) throws(SystemError) {
     let text = states.map(\.text).joined(separator: "\n")
     try socket.sendDatagram(Array(text.utf8), to: name, waits: waits)

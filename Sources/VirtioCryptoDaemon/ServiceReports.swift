@@ -20,6 +20,8 @@ final class ServiceReports: Sendable {
     var missing: Parts = []
     var isReady = false
     var isStopping = false
+    /// The last notification did not go through.
+    var isDeaf = false
     /// Devices whose threads have been asked for a sign of life and have not answered yet.
     var unanswered: Set<Int> = []
     /// When the status line was sent, and whether another will be.
@@ -142,6 +144,8 @@ final class ServiceReports: Sendable {
 
   private func askForSigns() {
     let asked: [(Int, GuestDevice)] = state.withLock { state in
+      // The manager's clock runs from READY on.
+      guard state.isReady else { return [] }
       // Who still owes an answer need not be asked again: the one that comes counts.
       let asked = state.devices.enumerated().filter { !state.unanswered.contains($0.offset) }
       state.unanswered.formUnion(asked.map(\.offset))
@@ -161,10 +165,15 @@ final class ServiceReports: Sendable {
 
   private func send(_ states: [ServiceState], waits: Bool = true) {
     guard let notifier = manager.notifier else { return }
-    do throws(SystemError) {
-      try notifier.send(states, waits: waits)
-    } catch {
-      logger.warning("the service manager was not told", metadata: ["reason": "\(error)"])
+    var failure: SystemError?
+    do throws(SystemError) { try notifier.send(states, waits: waits) } catch { failure = error }
+    let wasDeaf = state.withLock { state in
+      defer { state.isDeaf = failure != nil }
+      return state.isDeaf
+    }
+    // Once, not with every sign of life.
+    if let failure, !wasDeaf {
+      logger.warning("the service manager was not told", metadata: ["reason": "\(failure)"])
     }
   }
 }
