@@ -18,6 +18,7 @@ SWIFT ?= swift
 BUILD := .build/release
 # With Swift's libraries inside, for hosts without Swift: what is installed.
 STATIC := .build/static
+STATIC_FLAGS := --static-swift-stdlib --scratch-path $(STATIC) -Xlinker -L$(CURDIR)/$(STATIC)/no-curl
 SOURCES := Sources Tests Package.swift
 
 # Where `make install` puts things; DESTDIR goes in front of all of them.
@@ -48,9 +49,10 @@ build: packages ## build the daemon and the tool, optimised
 	$(SWIFT) build -c release --product vhost-user-crypto
 	$(SWIFT) build -c release --product vhost-crypto
 
-static: packages ## build the programs that are installed: optimised, with Swift's libraries inside
-	$(SWIFT) build -c release --static-swift-stdlib --scratch-path $(STATIC) --product vhost-user-crypto
-	$(SWIFT) build -c release --static-swift-stdlib --scratch-path $(STATIC) --product vhost-crypto
+static: packages packaging-packages ## build the programs that are installed: optimised, with Swift's libraries inside
+	@config/debian/no-curl.sh $(SWIFT) $(STATIC)/no-curl
+	$(SWIFT) build -c release $(STATIC_FLAGS) --product vhost-user-crypto
+	$(SWIFT) build -c release $(STATIC_FLAGS) --product vhost-crypto
 
 packaging-packages: ## install what making manual pages and packages needs from Debian (needs root)
 	@dpkg -s $(PACKAGING_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
@@ -67,7 +69,7 @@ install: ## install programs, manual pages, completions, units (DESTDIR=, PREFIX
 uninstall: ## remove what `make install` installs; capability files that were changed stay
 	@$(INSTALL) uninstall
 
-deb: static packaging-packages ## a Debian package in .build/deb, for hosts without Swift
+deb: static ## a Debian package in .build/deb, for hosts without Swift
 	@BUILD='$(CURDIR)/$(STATIC)/release' config/debian/build-deb.sh .build/deb
 
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon

@@ -65,7 +65,8 @@ make_file() {
   copy | configuration) cat "$what" ;;
   filled) fill "$what" ;;
   page) sed "s/@DATE@/$(page_date)/" "$what" ;;
-  completion) "$BUILD/${what%:*}" --generate-completion-script "${what#*:}" ;;
+  # They are read, not run: a first line for the kernel is of no use.
+  completion) "$BUILD/${what%:*}" --generate-completion-script "${what#*:}" | sed '1{/^#!/d;}' ;;
   manual)
     "$BUILD/$what" --experimental-dump-help |
       jq -r --arg date "$(page_date)" --rawfile more "$here/../docs/man/$what.1.in" -f "$here/../docs/man/mdoc.jq"

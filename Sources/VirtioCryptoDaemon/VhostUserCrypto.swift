@@ -35,7 +35,7 @@ struct VhostUserCrypto: ParsableCommand {
     name: .customLong("socket-path"),
     help: ArgumentHelp(
       "Listen at this Unix socket for a front-end; one device each, may be repeated.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var socketPaths: [String] = []
 
   @Option(
@@ -49,17 +49,20 @@ struct VhostUserCrypto: ParsableCommand {
   )
   var client = false
 
-  @Option(help: ArgumentHelp("Read this capability file.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Read this capability file.", valueName: "file"),
+    completion: .file(extensions: ["yaml", "yml"]))
   var config: String?
 
   @Option(
-    help: ArgumentHelp("Serve statistics (HTTP) at this Unix socket.", valueName: "path"))
+    help: ArgumentHelp("Serve statistics (HTTP) at this Unix socket.", valueName: "path"),
+    completion: .file())
   var statsSocket: String?
 
   @Option(
     help: ArgumentHelp(
-      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level")
-  )
+      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level"),
+    completion: .list(LogConfiguration.Level.allCases.map(\.rawValue)))
   var logLevel: String?
 
   @Option(
@@ -67,7 +70,8 @@ struct VhostUserCrypto: ParsableCommand {
       """
       auto, text, json, or journal (priorities instead of times). (default: auto, which is journal under journald and \
       else text)
-      """, valueName: "format"))
+      """, valueName: "format"),
+    completion: .list(LogConfiguration.Format.allCases.map(\.rawValue)))
   var logFormat: String?
 
   @Flag(
@@ -93,7 +97,7 @@ struct VhostUserCrypto: ParsableCommand {
       """
       Keep measured speeds in this file; none for nowhere. (default: calibration.json in systemd's CacheDirectory, in \
       /var/cache/vhost-user-crypto for root, else in ~/.cache/vhost-user-crypto)
-      """, valueName: "file"))
+      """, valueName: "file"), completion: .file())
   var calibrationCache: String?
 
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")

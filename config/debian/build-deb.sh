@@ -40,5 +40,5 @@ for script in postinst prerm postrm; do install -m 755 "$here/$script" "$root/DE
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -print0 | xargs -0r touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
 
 package=$output/vhost-user-crypto_$version-1_$architecture.deb
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$package" >/dev/null
 echo "$package"
