@@ -13,7 +13,7 @@ PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
 # For manual pages and the package, and for checking what is installed.
 PACKAGING_PACKAGES := jq dpkg-dev binutils
-CHECK_PACKAGES := $(PACKAGING_PACKAGES) mandoc lintian systemd
+CHECK_PACKAGES := $(PACKAGING_PACKAGES) mandoc lintian systemd python3 curl
 SWIFT ?= swift
 BUILD := .build/release
 # With Swift's libraries inside, for hosts without Swift: what is installed.
@@ -27,7 +27,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: algorithm-table check-packages deb help install packages packaging-packages static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
+.PHONY: algorithm-table check-packages deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,9 @@ uninstall: ## remove what `make install` installs; capability files that were ch
 
 deb: static ## a Debian package in .build/deb, for hosts without Swift
 	@BUILD='$(CURDIR)/$(STATIC)/release' config/debian/build-deb.sh .build/deb
+
+run-service: deb check-packages ## the package's service under a service manager that is played, with a front-end for a guest
+	@Tests/Service/run.sh
 
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
 	Tests/Guest/run.sh
