@@ -317,7 +317,8 @@ extension TheDaemon {
       let transcript = try shell("Tests/Service/run.sh \(package)")
       for words in [
         "somebody connects; the service starts",
-        "READY=1 STATUS=Serving 1 device, 1 front-end connected", "STOPPING=1 STATUS=Stopping",
+        "READY=1 STATUS=Serving 1 device, ", "Serving 1 device, 1 front-end connected",
+        "STOPPING=1 STATUS=Stopping",
         "ended with status 0; its sockets are still there: True",
         "<6>listening at the service manager's socket device=vm1",
       ] { #expect(transcript.contains(words), "\(transcript)") }

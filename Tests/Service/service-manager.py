@@ -37,8 +37,12 @@ def filled(text):
 
 service = unit("vhost-user-crypto@.service")["Service"]
 sockets = []
-for name in filled(service["Sockets"]).split():
+# Both would have been enabled. A service gets the sockets of all units that start it.
+for name in (f"vhost-user-crypto@{instance}.socket", f"vhost-user-crypto-stats@{instance}.socket"):
     section = unit(name.replace(f"@{instance}.", "@."))["Socket"]
+    starts = filled(section.get("Service", name.replace(".socket", ".service")))
+    if starts != f"vhost-user-crypto@{instance}.service":
+        sys.exit(f"{name} starts {starts}")
     path = root + filled(section["ListenStream"])
     os.makedirs(os.path.dirname(path), exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
