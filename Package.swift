@@ -102,6 +102,7 @@ let package = Package(
     // Floor 2: memory and rings of the host.
     room("GuestMemory", ["CRingShims", "LinuxSystem"]),
     room("IOUring", ["CUring", "LinuxSystem"]),
+    room("ServiceManager", ["LinuxSystem"]),
 
     // Floor 3: virtqueues; what an engine is.
     room("VirtQueue", ["CRingShims", "GuestMemory", "LinuxSystem"]),
@@ -130,7 +131,7 @@ let package = Package(
     room(
       "StatsEndpoint",
       [
-        "Counters", "CryptoTypes", logging,
+        "Counters", "CryptoTypes", "LinuxSystem", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -154,7 +155,7 @@ let package = Package(
       dependencies: [
         "HostEngines", "EngineContract", "IOUring", "VhostUserBackend", "QueueWorkers",
         "Capabilities", "StatsEndpoint", "CryptoDevice",
-        "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "VirtQueue",
+        "Counters", "CryptoTypes", "LinuxSystem", "GuestMemory", "ServiceManager", "VirtQueue",
         "VhostUserProtocol", "VirtioSpec", arguments, logging,
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -175,6 +176,7 @@ let package = Package(
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem"]),
+    tests(of: "ServiceManager", ["LinuxSystem", "TestSupport", "VhostUserFrontend"]),
     tests(of: "CryptoTypes", []),
     tests(
       of: "QueueWorkers",
@@ -235,7 +237,7 @@ let package = Package(
     integration("VectorTests"),
     integration("AsymmetricTests"),
     integration("HostileGuestTests"),
-    integration("DaemonTests"),
+    integration("DaemonTests", ["CExitWatch"]),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
     integration("PerformanceGuardTests"),

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 static int result(int value) { return value < 0 ? -errno : value; }
 
@@ -40,6 +41,8 @@ int clinux_socket_unix(int nonblocking) {
 int clinux_socketpair_unix(int fds[2]) { return result(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)); }
 
 int clinux_duplicate(int fd) { return result(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
+int clinux_duplicate_onto(int fd, int other) { return result(dup3(fd, other, O_CLOEXEC)); }
 
 enum { descriptor_limit = 64 };
 

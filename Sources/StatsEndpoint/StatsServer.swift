@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 public import Logging
 internal import NIOCore
 internal import NIOHTTP1
@@ -10,16 +11,26 @@ internal import NIOPosix
 /// bounded (`StatsLimits`).
 public actor StatsServer {
   private let path: String
+  private let activated: LinuxSystem.FileDescriptor?
+  private let whenListening: @Sendable () -> Void
   private let routes: StatsRoutes
   private let limits: StatsLimits
   private let logger: Logger
   private var channel: (any Channel)?
   private var isStopped = false
 
+  /// Serves at a path, or at a socket that somebody else has bound there.
+  ///
+  /// - `activated`: a listening socket, which the server takes over; its file is left alone.
+  /// - `whenListening`: called when requests are answered from now on.
   public init(
-    path: String, source: any StatsSource, limits: StatsLimits = StatsLimits(), logger: Logger
+    path: String, activated: Int32? = nil, source: any StatsSource,
+    limits: StatsLimits = StatsLimits(), logger: Logger,
+    whenListening: @escaping @Sendable () -> Void = {}
   ) {
     self.path = path
+    self.activated = activated.map { LinuxSystem.FileDescriptor(owning: $0) }
+    self.whenListening = whenListening
     routes = StatsRoutes(source: source)
     self.limits = limits
     self.logger = logger
@@ -38,9 +49,9 @@ public actor StatsServer {
   ///
   /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later is started again after a second.
   public func run() async throws {
-    let place = try SocketPath(path)
+    let place = activated == nil ? try SocketPath(path) : nil
     while !isStopped, !Task.isCancelled {
-      try place.clear()
+      try place?.clear()
       let table = ConnectionTable(limits: limits, eventLoop: StatsThread.group.next())
       try await serve(at: place, table)
       if isStopped || Task.isCancelled { return }
@@ -58,23 +69,30 @@ public actor StatsServer {
   /// Whether requests are answered already.
   public var isListening: Bool { channel != nil }
 
-  private func serve(at place: SocketPath, _ table: ConnectionTable) async throws {
+  /// Serves at a place of our own, or at the activated socket, which has none.
+  private func serve(at place: SocketPath?, _ table: ConnectionTable) async throws {
     let listener: any Channel
     do {
-      listener = try await bootstrap(table).bind(unixDomainSocketPath: path).get()
+      // The channel closes its own copy.
+      listener =
+        if let copy = try activated?.duplicate() {
+          try await bootstrap(table).withBoundSocket(copy.release()).get()
+        } else {
+          try await bootstrap(table).bind(unixDomainSocketPath: path).get()
+        }
     } catch let error as IOError {
       // SAFETY: strerror's text is copied at once.
       let reason = unsafe String(cString: strerror(error.errnoCode))
       throw StatsServerError.cannotPrepare(path: path, reason: reason)
     }
-    let inode = place.inode
+    let inode = place?.inode
     defer {
       channel = nil
-      place.remove(inode: inode)
+      place?.remove(inode: inode)
     }
     do {
       // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
-      try place.restrict()
+      try place?.restrict()
     } catch {
       try? await listener.close()
       throw error
@@ -83,6 +101,7 @@ public actor StatsServer {
     // A stop that came before this found nothing to stop.
     if isStopped { listener.close(promise: nil) }
     logger.info("statistics are served", metadata: ["path": "\(path)"])
+    whenListening()
     try await withTaskCancellationHandler {
       try await listener.closeFuture.get()
     } onCancel: {

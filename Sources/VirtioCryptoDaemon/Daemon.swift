@@ -7,6 +7,7 @@ import HostEngines
 import LinuxSystem
 import Logging
 import ServiceLifecycle
+import ServiceManager
 import StatsEndpoint
 import Synchronization
 import UnixSignals
@@ -18,16 +19,20 @@ import VhostUserBackend
 struct Daemon {
   private let effective: Configuration
   private let endpoints: [DaemonEndpoint]
+  private let activation: Activation
+  private let manager: ServiceManager
   private let hidden: HiddenFeatures
   private let cache: CalibrationCache
   private let recalibrates: Bool
 
   init(
-    _ effective: Configuration, endpoints: [DaemonEndpoint], hidden: HiddenFeatures,
-    cache: CalibrationCache, recalibrates: Bool
+    _ effective: Configuration, endpoints: [DaemonEndpoint], activation: Activation,
+    manager: ServiceManager, hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
     self.endpoints = endpoints
+    self.activation = activation
+    self.manager = manager
     self.hidden = hidden
     self.cache = cache
     self.recalibrates = recalibrates
@@ -41,10 +46,13 @@ struct Daemon {
       try CoreDumps.forbid()
     } catch { logger.warning("keys could end up in a core dump", metadata: ["reason": "\(error)"]) }
     for warning in effective.warnings { logger.warning("\(warning)") }
+    for warning in manager.warnings { logger.warning("\(warning)") }
+    let reports = ServiceReports(manager, logger: logger)
     do {
       let parts = try build(logger)
-      return serve(parts, logger)
+      return serve(parts, reports, logger)
     } catch let error as StartError {
+      reports.failed(error)
       complain(error.description)
       return error.status
     } catch {
@@ -75,7 +83,7 @@ struct Daemon {
 
     EarlySignals.watch()
     // Before the devices' sockets: a front-end must not meet a daemon that then gives up.
-    if let path = effective.stats.socketPath {
+    if let path = effective.stats.socketPath, activation.statistics == nil {
       do throws(StatsServerError) {
         try StatsServer.prepare(path: path)
       } catch { throw StartError(error) }
@@ -138,6 +146,10 @@ struct Daemon {
       case .listen(let path):
         return try VhostUserServer(
           endpoint: .path(path, mode: 0o660), device: device, logger: logger)
+      case .activated(let socket):
+        return try VhostUserServer(
+          endpoint: .listening(FileDescriptor(owning: socket.rawValue)), device: device,
+          logger: logger)
       case .connect(let path):
         return try VhostUserServer(endpoint: .connecting(path), device: device, logger: logger)
       case .inherited(let rawValue):
@@ -154,14 +166,24 @@ struct Daemon {
   }
 
   /// Runs the servers and the statistics as services that end together.
-  private func serve(_ parts: Parts, _ logger: Logger) -> Int32 {
+  private func serve(_ parts: Parts, _ reports: ServiceReports, _ logger: Logger) -> Int32 {
     for engine in parts.engines.versions {
       logger.info("engine", metadata: ["name": "\(engine.name)", "version": "\(engine.version)"])
     }
     for (endpoint, device) in zip(endpoints, parts.devices) {
-      guard case .listen(let path) = endpoint else { continue }
-      logger.info("listening", metadata: ["device": "\(device.name)", "socket": "\(path)"])
+      switch endpoint {
+      case .listen(let path):
+        logger.info("listening", metadata: ["device": "\(device.name)", "socket": "\(path)"])
+      case .activated(let socket):
+        logger.info(
+          "listening at the service manager's socket",
+          metadata: ["device": "\(device.name)", "socket": "\(socket.path)"])
+      case .connect, .inherited: break
+      }
     }
+    reports.begin(
+      devices: parts.devices,
+      waitingFor: effective.stats.socketPath == nil ? .services : [.services, .statistics])
     let stats = DaemonStats(
       devices: parts.devices,
       engines: parts.engines.versions.map {
@@ -179,12 +201,16 @@ struct Daemon {
     if let path = effective.stats.socketPath {
       services.append(
         .init(
-          service: StatsService(StatsServer(path: path, source: stats, logger: logger)),
+          service: StatsService(
+            StatsServer(
+              path: path, activated: activation.statistics?.rawValue, source: stats,
+              logger: logger, whenListening: { reports.started(.statistics) })),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
     services.append(
       .init(
         service: EarlySignals.Follower(), successTerminationBehavior: .gracefullyShutdownGroup))
+    services.append(.init(service: ManagerService(reports: reports)))
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -196,6 +222,8 @@ struct Daemon {
 struct StartError: Error, CustomStringConvertible {
   var description: String
   var status: Int32
+  /// Of the system call that failed, where one did.
+  var errno: Int32?
 
   init(_ description: String, _ status: Int32) {
     self.description = description
@@ -211,7 +239,9 @@ struct StartError: Error, CustomStringConvertible {
       self.init("\(path): another process listens there; give another --socket-path", EX_CANTCREAT)
     case .badPath(let path):
       self.init("'\(path)' is no socket path; give 1 to 107 bytes", EX_USAGE)
-    case .system(let error): self.init("\(error)", error.code == ENOTSOCK ? EX_USAGE : EX_CANTCREAT)
+    case .system(let error):
+      self.init("\(error)", error.code == ENOTSOCK ? EX_USAGE : EX_CANTCREAT)
+      errno = error.code
     }
   }
 

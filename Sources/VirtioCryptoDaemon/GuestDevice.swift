@@ -35,10 +35,13 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private let sessionCounters = SessionCounters()
   private let logger: Logger
   private let peerLog: PeerLog
-  /// Signalled by workers that have let go of sessions, or whose ring is corrupt.
-  private let attention: EventFD
+  /// Signalled by workers that have let go of sessions, or whose ring is corrupt, and by who wants a sign of life.
+  let attention: EventFD
   /// Of other threads to the server's.
   let questions: ControlQuestions
+  let sign = SignOfLife()
+  /// Called when a front-end has come or gone; set before the server runs.
+  var connectionChanged: @Sendable () -> Void = {}
 
   private var features: UInt64 = 0
   private var workers: [QueueWorker?]
@@ -136,6 +139,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func connectionOpened(_ frontend: FrontendChannel) {
     shown.withLock { $0.connected = true }
+    connectionChanged()
   }
 
   func connectionClosed() {
@@ -147,7 +151,11 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       shown.connected = false
       shown.features = 0
     }
+    connectionChanged()
   }
+
+  /// Whether a front-end is connected; from any thread.
+  var isConnected: Bool { shown.withLock { $0.connected } }
 
   func setFeatures(_ accepted: UInt64) {
     features = accepted
@@ -324,6 +332,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       attention.drain()
       workersAreWoken = false
       questions.answerOne()
+      sign.answer()
       core.sessions.reclaim()
       wakeForRetirements()
       for index in workers.indices { takeFault(of: index) }

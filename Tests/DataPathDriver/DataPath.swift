@@ -75,11 +75,13 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     let outcome = (request.fixed.bytes + request.keys).withUnsafeBytes {
       core.perform($0, outcomeByteCount: request.writableByteCount)
     }
-    let answer = WireBytes(outcome ?? [])
-    guard answer.count == request.writableByteCount, answer.get32(at: 8) == 0 else {
+    // The identifier, then the status.
+    guard let outcome, outcome.byteCount == request.writableByteCount,
+      UInt32(truncatingIfNeeded: UInt64(littleEndian: outcome.words.1)) == 0
+    else {
       throw DriverError("\(scenario.engine) refuses the session of \(scenario.operation)")
     }
-    return answer.get64(at: 0)
+    return UInt64(littleEndian: outcome.words.0)
   }
 
   /// Runs so many rounds with one kind of ring, the results of the first and of one after the last compared with libcrypto's.

@@ -33,6 +33,7 @@ int clinux_accept(int fd);
 int clinux_socket_unix(int nonblocking);
 int clinux_socketpair_unix(int fds[2]);
 int clinux_duplicate(int fd);
+int clinux_duplicate_onto(int fd, int other);
 
 // One recvmsg without waiting. `*descriptor_count` is the room in `descriptors` on entry, what came on return;
 // `*truncated` is 1 where the peer sent more than there was room for (the kernel closes those).
