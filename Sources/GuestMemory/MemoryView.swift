@@ -11,7 +11,7 @@ public struct RegionEntry {
     guestAddress = 0
     byteCount = 0
     // SAFETY: never dereferenced: no offset is below 0 bytes.
-    unsafe base = UnsafeMutablePointer(bitPattern: 1)!
+    unsafe base = UnsafeMutablePointer(bitPattern: 1).unsafelyUnwrapped
   }
 
   /// Where a run of guest memory is, if all of it is in this region.

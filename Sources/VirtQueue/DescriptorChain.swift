@@ -10,60 +10,73 @@ public import GuestMemory
 @safe
 public struct DescriptorChain {
   /// The head's place in the ring.
-  public let head: UInt16
+  public internal(set) var head: UInt16 = 0
   /// What the used entry is written with.
-  public var ticket: ChainTicket
+  public var ticket = ChainTicket(id: 0, slotCount: 0)
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
   public internal(set) var writableByteCount: UInt64 = 0
 
   private var table: UnsafePointer<UInt8>
-  private var tableCount: UInt32
+  private var tableCount: UInt32 = 0
   private var isIndirectTable = false
   /// Whether descriptors follow each other, or else are linked.
-  private let isSequential: Bool
+  private var isSequential = false
   /// The next descriptor to read, where there is one.
-  private var next: UInt16
-  @usableFromInline var hasNext = true
+  private var next: UInt16 = 0
+  @usableFromInline var hasNext = false
   /// Descriptors that may still be read before the chain must be running in a circle.
-  private var budget: UInt32
+  private var budget: UInt32 = 0
   private var inWritablePart = false
 
-  /// The window: buffers that were read and not used up. The queue's room, behind which it has more for an indirect
-  /// table that crosses regions.
-  @usableFromInline let runs: UnsafeMutablePointer<ChainRun>
+  // The window: buffers that were read and not used up. The queue's room, behind which it has more for an indirect table
+  // that crosses regions.
+  @usableFromInline var runs: UnsafeMutablePointer<ChainRun>
   @usableFromInline var count = 0
   /// Those below are readable, the others writable.
   @usableFromInline var readableCount = 0
   /// The current buffer, and how much of it is used up.
   @usableFromInline var index = 0
   @usableFromInline var offset: UInt64 = 0
-  /// The last writable one.
+  /// The last writable one of the windows before.
   @usableFromInline var lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
 
-  /// A chain of linked descriptors (split rings), of any length up to the table's.
+  /// No chain; rings start one in it (`takeChain`).
+  ///
+  /// Started in place and not returned: it is too large to be copied for every request.
   @_noAllocation @_noLocks
-  init(
+  public init() {
+    // SAFETY: never dereferenced: there is nothing to read.
+    unsafe table = UnsafePointer(bitPattern: 16).unsafelyUnwrapped
+    unsafe runs = UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
+  }
+
+  /// Starts a chain of linked descriptors (split rings), of any length up to the table's.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  mutating func start(
     linkedAt head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
     window: UnsafeMutablePointer<ChainRun>
   ) {
-    unsafe self.init(
+    unsafe start(
       head: head, id: head, slotCount: 1, isSequential: false, table: table,
       tableCount: tableCount, budget: tableCount, window: window)
   }
 
-  /// A chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
+  /// Starts a chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
   @_noAllocation @_noLocks
-  init(
+  @inline(__always)
+  mutating func start(
     sequentialAt head: UInt16, slotCount: UInt16, id: UInt16, ring: UnsafePointer<UInt8>,
     size: UInt16, window: UnsafeMutablePointer<ChainRun>
   ) {
-    unsafe self.init(
+    unsafe start(
       head: head, id: id, slotCount: slotCount, isSequential: true, table: ring,
       tableCount: UInt32(size), budget: UInt32(slotCount), window: window)
   }
 
   @_noAllocation @_noLocks
-  private init(
+  @inline(__always)
+  private mutating func start(
     head: UInt16, id: UInt16, slotCount: UInt16, isSequential: Bool,
     table: UnsafePointer<UInt8>, tableCount: UInt32, budget: UInt32,
     window: UnsafeMutablePointer<ChainRun>
@@ -73,9 +86,16 @@ public struct DescriptorChain {
     self.isSequential = isSequential
     unsafe self.table = table
     self.tableCount = tableCount
+    isIndirectTable = false
     unsafe runs = window
     next = head
+    hasNext = true
     self.budget = budget
+    inWritablePart = false
+    writableByteCount = 0
+    count = 0
+    readableCount = 0
+    lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
   }
 
   /// The longest indirect table that is accepted: what 16-bit links can name.
@@ -154,6 +174,10 @@ public struct DescriptorChain {
   /// where a chain is longer than the window.
   @_noAllocation @_noLocks
   public mutating func readAhead(_ memory: inout MemoryView) throws(QueueError) {
+    if readableCount < count {
+      // SAFETY: count > 0.
+      lastWritable = unsafe runs[count &- 1]
+    }
     count = 0
     index = 0
     offset = 0
@@ -173,10 +197,6 @@ public struct DescriptorChain {
         ? readUsual(isWritable: true, isSequential: true, region)
         : readUsual(isWritable: true, isSequential: false, region)
       if hasNext, count < ChainScratch.windowCount { try readAny(&memory) }
-    }
-    if readableCount < count {
-      // SAFETY: count > 0.
-      lastWritable = unsafe runs[count &- 1]
     }
   }
 
@@ -445,12 +465,15 @@ public struct DescriptorChain {
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    let run = lastWritable
-    if !hasNext, run.mappedByteCount > 0 {
-      index = count
-      ticket.writableByteCount = UInt32(clamping: writableByteCount)
-      // SAFETY: the run was translated as a whole, and is not empty.
-      return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1)
+    if !hasNext, readableCount < count {
+      // SAFETY: count > 0; the run was translated as a whole, and is not empty.
+      let run = unsafe runs + (count &- 1)
+      let mappedByteCount = unsafe run.pointee.mappedByteCount
+      if mappedByteCount > 0 {
+        index = count
+        ticket.writableByteCount = UInt32(clamping: writableByteCount)
+        return unsafe run.pointee.pointer(UInt64(mappedByteCount) &- 1)
+      }
     }
     return unsafe try findLastWritableByte(&memory)
   }
@@ -464,7 +487,8 @@ public struct DescriptorChain {
     while hasNext { try readAhead(&memory) }
     index = count
     ticket.writableByteCount = UInt32(clamping: writableByteCount)
-    let run = lastWritable
+    // SAFETY: count > 0 where there is one in the window.
+    let run = readableCount < count ? unsafe runs[count &- 1] : lastWritable
     guard run.byteCount > 0 else { return nil }
     // SAFETY: the run was translated as a whole.
     if run.mappedByteCount > 0 { return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1) }
