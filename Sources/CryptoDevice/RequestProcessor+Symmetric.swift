@@ -7,7 +7,7 @@ import VirtioSpec
 // Spec: draft v25 §Symmetric algorithms Operation.
 extension RequestProcessor {
   @_noAllocation @_noLocks
-  @inline(__always)
+  @_transparent
   mutating func readSymmetric(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>, _ direction: CryptoDirection
@@ -38,7 +38,7 @@ extension RequestProcessor {
 
   /// `struct virtio_crypto_cipher_data_flf` at an offset of the fixed part, then iv, src and dst.
   @_noAllocation @_noLocks
-  @inline(__always)
+  @_transparent
   mutating func readCipherPayload(
     at offset: Int, _ direction: CryptoDirection, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>

@@ -182,53 +182,52 @@ public struct DescriptorChain {
     index = 0
     offset = 0
     readableCount = 0
-    // In split rings the first one is an indirect one with nearly all drivers.
-    if !isSequential, !isIndirectTable { try readAny(&memory) }
     while hasNext, count < ChainScratch.windowCount {
       let region = memory.lastRegion
-      if !inWritablePart {
-        isSequential
-          ? readUsual(isWritable: false, isSequential: true, region)
-          : readUsual(isWritable: false, isSequential: false, region)
-        readableCount = count
-        guard hasNext, count < ChainScratch.windowCount else { break }
-      }
       isSequential
-        ? readUsual(isWritable: true, isSequential: true, region)
-        : readUsual(isWritable: true, isSequential: false, region)
+        ? readUsual(isSequential: true, region) : readUsual(isSequential: false, region)
       if hasNext, count < ChainScratch.windowCount { try readAny(&memory) }
     }
   }
 
-  /// Reads descriptors while they are the usual ones: of one direction, not empty, not indirect, in one region.
+  /// Reads descriptors while they are the usual ones: readable, then writable, not empty, not indirect, in one region.
   ///
   /// How they follow each other is settled when the queue starts: the loop is compiled for either order, and makes no
   /// call, so that all it works on stays in registers.
   @_noAllocation @_noLocks
   @_transparent
-  private mutating func readUsual(isWritable: Bool, isSequential: Bool, _ region: RegionEntry) {
+  private mutating func readUsual(isSequential: Bool, _ region: RegionEntry) {
     // SAFETY: next < tableCount in every turn, and the table's bytes were translated as a whole; the window has as many
     // places as turns are left.
     let table = unsafe self.table
-    let limit = UInt32(tableCount)
+    let limit = tableCount
     var position = UInt32(next)
     guard position < limit else { return }
-    let start = unsafe runs + count
-    var run = unsafe start
+    var run = unsafe runs + count
     let most = Swift.min(budget, UInt32(truncatingIfNeeded: ChainScratch.windowCount &- count))
     var turns = most
+    // Of the part that is read: what its descriptors' flags are, and whether their bytes count as writable.
+    var flags: UInt16 = inWritablePart ? Descriptor.writableFlag : 0
+    var mask: UInt64 = inWritablePart ? .max : 0
+    var turnsAtWritable = most
     var written: UInt64 = 0
     var goesOn = true
     while turns > 0 {
       let descriptor = unsafe Descriptor(
         at: table + Int(position) &* 16, flagsShift: isSequential ? 48 : 32)
-      guard descriptor.isUsual(isWritable: isWritable),
-        let mapped = region.offset(of: descriptor.address, byteCount: descriptor.byteCount)
-      else { break }
+      let mapped = region.offset(of: descriptor.address)
+      if descriptor.directionFlags != flags {
+        // The writable part begins, once.
+        guard descriptor.directionFlags == Descriptor.writableFlag else { break }
+        flags = Descriptor.writableFlag
+        mask = .max
+        turnsAtWritable = turns
+      }
+      guard region.holds(mapped, byteCount: descriptor.byteCount) else { break }
       unsafe run.pointee = ChainRun(mappedAt: region, mapped, byteCount: descriptor.byteCount)
       unsafe run += 1
       turns &-= 1
-      if isWritable { written &+= UInt64(descriptor.byteCount) }
+      written &+= UInt64(descriptor.byteCount) & mask
       if isSequential {
         position &+= 1
         if position == limit { position = 0 }
@@ -240,13 +239,15 @@ public struct DescriptorChain {
     }
     let taken = most &- turns
     budget &-= taken
-    count &+= Int(taken)
     next = UInt16(truncatingIfNeeded: position)
     hasNext = isSequential ? budget > 0 : goesOn
-    if isWritable, taken > 0 {
-      writableByteCount &+= written
-      inWritablePart = true
+    if !inWritablePart {
+      readableCount = count &+ Int(flags == 0 ? taken : most &- turnsAtWritable)
+      // A writable descriptor that was seen and not taken is looked at again.
+      inWritablePart = flags != 0 && turnsAtWritable != turns
     }
+    count &+= Int(taken)
+    writableByteCount &+= written
   }
 
   /// Reads one descriptor of any kind; the window has room for it.

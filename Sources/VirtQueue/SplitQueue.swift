@@ -115,6 +115,9 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     unsafe chain.start(
       linkedAt: head, table: layout.descriptors, tableCount: UInt32(layout.size),
       window: scratch.window)
+    // SAFETY: head < size, and the table has 16 · size bytes. Nearly all drivers' chains are in an indirect table.
+    let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16, flagsShift: 32)
+    if first.isIndirect { try chain.enter(first, &memory) }
   }
 
   // MARK: - Completing
