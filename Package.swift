@@ -114,7 +114,10 @@ let package = Package(
     room("EngineOpenSSL", ["COpenSSL", "CryptoTypes", "EngineContract", "IOUring"]),
     room(
       "CryptoDevice",
-      ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims"]),
+      [
+        "VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims",
+        "CLinuxShims",
+      ]),
 
     // Floor 5: the world around the device.
     room(

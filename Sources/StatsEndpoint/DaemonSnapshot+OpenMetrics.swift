@@ -187,7 +187,7 @@ extension DaemonSnapshot {
     }
     writer.family(
       "vhost_crypto_request_duration_seconds", .histogram, unit: "seconds",
-      help: "Time from taking a request to completing it.")
+      help: "Time from seeing a request in the ring to completing it.")
     forEachAlgorithm { labels, statistics in
       let latency = statistics.latencyNanoseconds
       writer.histogram(

@@ -74,6 +74,26 @@ public enum StatsClient {
     }
   }
 
+  /// Asks for `/profile`, which takes as many seconds.
+  public static func profile(
+    seconds: Int, socketPath: String
+  ) async throws(StatsClientError) -> Data {
+    try await fetch(
+      "/profile?seconds=\(seconds)", socketPath: socketPath, timeout: .seconds(seconds + 10))
+  }
+
+  /// Asks for `/profile` and decodes the answer.
+  public static func profileSnapshot(
+    seconds: Int, socketPath: String
+  ) async throws(StatsClientError) -> ProfileSnapshot {
+    let body = try await profile(seconds: seconds, socketPath: socketPath)
+    do {
+      return try JSONDecoder().decode(ProfileSnapshot.self, from: body)
+    } catch {
+      throw .unexpectedAnswer(path: socketPath, reason: "its /profile cannot be read: \(error)")
+    }
+  }
+
   private struct Silence: Error {}
 
   private struct Answer: Sendable {

@@ -370,6 +370,21 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   // MARK: - Statistics
 
+  /// The data queues' workers as they are now, by queue; from any thread.
+  ///
+  /// - Throws: where the device's own thread does not answer.
+  func currentWorkers() async throws(StatsProblem) -> [QueueWorker?] {
+    guard let workers = await questions.ask(within: Self.patience, { [self] in workers }) else {
+      throw .unavailable("device \(name): its control thread does not answer; try again")
+    }
+    return workers
+  }
+
+  /// A queue's stages since a profile began; nil where no worker keeps account for it.
+  func stages(ofQueue index: Int, profile: UInt64) -> StageSnapshot? {
+    queueCounters[index].stages(ofProfile: profile, now: TickClock.now)
+  }
+
   /// The device as it is now; from any thread.
   func measure(engineNames: [String]) -> DeviceSnapshot {
     let shown = shown.withLock { $0 }
