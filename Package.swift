@@ -170,7 +170,10 @@ let package = Package(
 
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
-    tests(of: "IOUring", ["LinuxSystem"]),
+    tests(of: "IOUring", ["LinuxSystem", "RingProbe"]),
+    .target(
+      name: "RingProbe", dependencies: ["CUring"], path: "Tests/RingProbe",
+      linkerSettings: [.linkedLibrary("uring")]),
     tests(of: "CryptoTypes", []),
     tests(
       of: "QueueWorkers",
