@@ -87,7 +87,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("crypto")]),
 
     .target(
-      name: "CKcapi", path: "CModules/CKcapi",
+      name: "CKcapi", dependencies: ["CLinuxShims"], path: "CModules/CKcapi",
       linkerSettings: [.linkedLibrary("kcapi"), .linkedLibrary("uring")]),
 
     // Floor 1: words and numbers.
@@ -128,7 +128,8 @@ let package = Package(
     room(
       "StatsEndpoint",
       [
-        "Counters", "CryptoTypes", logging, .product(name: "FlyingFox", package: "FlyingFox"),
+        "Counters", "CryptoTypes", "LinuxSystem", logging,
+        .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ]),
     room(
@@ -210,6 +211,10 @@ let package = Package(
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     // Of the tests: starts the daemon as in a container that forbids AF_ALG sockets.
     .executableTarget(name: "socket-filter", path: "Tests/SocketFilter"),
+    // Of the tests: does what the daemon's filter of system calls forbids.
+    .executableTarget(
+      name: "confined", dependencies: ["LinuxSystem"], path: "Tests/Confined",
+      swiftSettings: testSettings),
     // Of the tests: very many random requests, from a program that is built optimised.
     .executableTarget(
       name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
@@ -223,6 +228,7 @@ let package = Package(
     integration("DaemonTests"),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
+    integration("ConfinementTests"),
     integration("KeyTests", ["CExitWatch"]),
   ],
   cLanguageStandard: .gnu11
@@ -231,7 +237,7 @@ let package = Package(
 if hasIPsecMB {
   package.targets += [
     .target(
-      name: "CIPsecMB", path: "CModules/CIPsecMB",
+      name: "CIPsecMB", dependencies: ["CLinuxShims"], path: "CModules/CIPsecMB",
       linkerSettings: [.linkedLibrary("IPSec_MB"), .linkedLibrary("crypto")]),
     room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineContract", "IOUring"]),
     tests(

@@ -3,50 +3,38 @@ internal import FlyingSocks
 internal import Foundation
 public import Logging
 
-/// Serves statistics over HTTP/1.1 on a Unix socket, mode 0660.
+/// Serves statistics over HTTP/1.1 on a Unix socket.
 ///
 /// Each connection is a task of its own: a reader that stalls delays nobody else.
 public actor StatsServer {
-  private let path: String
   private let source: any StatsSource
   private let logger: Logger
+  /// Gone, and with it the socket file, when `run` has ended.
+  private var listener: StatsListener?
   private var server: HTTPServer?
   private var isStopped = false
 
-  public init(path: String, source: any StatsSource, logger: Logger) {
-    self.path = path
+  public init(listener: StatsListener, source: any StatsSource, logger: Logger) {
+    self.listener = listener
     self.source = source
     self.logger = logger
   }
 
-  /// Finds out, before anything is started, what would keep a server from listening at a path.
-  ///
-  /// Removes a socket that a dead server left there.
-  public static func prepare(path: String) throws(StatsServerError) {
-    let place = try SocketPath(path)
-    try place.clear()
-    try place.checkDirectory()
-  }
-
   /// Serves until `stop` or the task's cancellation, and removes the socket then.
   ///
-  /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later, for want of file descriptors,
-  /// say, is started again after a second.
+  /// A server that fails, for want of file descriptors, say, is started again after a second.
   public func run() async throws {
-    let place = try SocketPath(path)
-    var isFirst = true
-    while !isStopped, !Task.isCancelled {
+    defer { listener = nil }
+    while let listener, !isStopped, !Task.isCancelled {
       do {
-        try await serve(at: place)
+        try await serve(listener)
       } catch {
         if isStopped || Task.isCancelled { break }
-        if isFirst || error is StatsServerError { throw error }
         logger.warning(
           "the statistics server failed and starts again",
-          metadata: ["error": "\(error)", "path": "\(path)"])
+          metadata: ["error": "\(error)", "path": "\(listener.path)"])
         try? await Task.sleep(for: .seconds(1))
       }
-      isFirst = false
     }
   }
 
@@ -61,18 +49,14 @@ public actor StatsServer {
     get async { await server?.isListening ?? false }
   }
 
-  private func serve(at place: SocketPath) async throws {
-    try place.clear()
+  private func serve(_ listener: StatsListener) async throws {
     let server = HTTPServer(
-      address: .unix(path: path), timeout: 15, logger: QuietLogger(logger: logger),
+      address: .unix(abstractNamespace: "vhost-user-crypto/\(UUID())"), timeout: 15,
+      pool: AdoptingPool(HTTPServer.defaultPool(), listener: listener.rawValue),
+      logger: QuietLogger(logger: logger),
       handler: StatsHandler(renderer: SnapshotRenderer(source: source)))
     self.server = server
-    var inode: UInt64?
-    defer {
-      self.server = nil
-      // A server that was stopped before it could look at its socket may have made one.
-      place.remove(inode: inode ?? (isStopped ? place.inode : nil))
-    }
+    defer { self.server = nil }
     try await withThrowingTaskGroup(of: Bool.self) { group in
       group.addTask {
         try await server.run()
@@ -82,24 +66,17 @@ public actor StatsServer {
         try await server.waitUntilListening()
         return true
       }
-      do {
-        guard try await group.next() == true else {
-          group.cancelAll()
-          return
-        }
-      } catch let error as SocketError {
-        throw StatsServerError.cannotPrepare(path: path, reason: error.reason)
+      guard try await group.next() == true else {
+        group.cancelAll()
+        return
       }
-      inode = place.inode
       // A stop that came before the library listened found nothing to stop there.
       if isStopped {
         group.cancelAll()
         await server.stop()
         return
       }
-      // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
-      try place.restrict()
-      logger.info("statistics are served", metadata: ["path": "\(path)"])
+      logger.info("statistics are served", metadata: ["path": "\(listener.path)"])
       _ = try await group.next()
     }
   }

@@ -18,16 +18,18 @@ import VhostUserBackend
 struct Daemon {
   private let effective: Configuration
   private let endpoints: [DaemonEndpoint]
+  private let confinement: Confinement
   private let hidden: HiddenFeatures
   private let cache: CalibrationCache
   private let recalibrates: Bool
 
   init(
-    _ effective: Configuration, endpoints: [DaemonEndpoint], hidden: HiddenFeatures,
-    cache: CalibrationCache, recalibrates: Bool
+    _ effective: Configuration, endpoints: [DaemonEndpoint], confinement: Confinement,
+    hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
     self.endpoints = endpoints
+    self.confinement = confinement
     self.hidden = hidden
     self.cache = cache
     self.recalibrates = recalibrates
@@ -36,13 +38,11 @@ struct Daemon {
   /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
   func run() -> Int32 {
     let logger = DaemonLog.start(effective.log)
-    FileDescriptorLimit.raise()
-    do throws(SystemError) {
-      try CoreDumps.forbid()
-    } catch { logger.warning("keys could end up in a core dump", metadata: ["reason": "\(error)"]) }
+    confinement.begin(logger)
     for warning in effective.warnings { logger.warning("\(warning)") }
     do {
       let parts = try build(logger)
+      try confinement.apply(logger, socketPaths: socketPaths)
       return serve(parts, logger)
     } catch let error as StartError {
       complain(error.description)
@@ -57,6 +57,13 @@ struct Daemon {
     var devices: [GuestDevice]
     var servers: [VhostUserServer]
     var engines: HostEngines
+    var statistics: StatsListener?
+  }
+
+  /// The socket files that are made, and removed at the end.
+  private var socketPaths: [String] {
+    endpoints.compactMap { if case .listen(let path) = $0 { path } else { nil } }
+      + [effective.stats.socketPath].compactMap { $0 }
   }
 
   private func build(_ logger: Logger) throws -> Parts {
@@ -74,9 +81,10 @@ struct Daemon {
 
     EarlySignals.watch()
     // Before the devices' sockets: a front-end must not meet a daemon that then gives up.
+    var statistics: StatsListener?
     if let path = effective.stats.socketPath {
       do throws(StatsServerError) {
-        try StatsServer.prepare(path: path)
+        statistics = try StatsListener(path: path, rights: confinement.statistics)
       } catch { throw StartError(error) }
     }
     var devices: [GuestDevice] = []
@@ -93,7 +101,8 @@ struct Daemon {
     }
     // Only now: a start that fails is one line.
     report(engines, measured, logger)
-    return Parts(devices: devices, servers: servers, engines: engines)
+    return Parts(
+      devices: devices, servers: servers, engines: engines, statistics: statistics)
   }
 
   /// Says which engines are not used and what others cannot do here, and how long finding that out took.
@@ -136,7 +145,7 @@ struct Daemon {
       switch endpoint {
       case .listen(let path):
         return try VhostUserServer(
-          endpoint: .path(path, mode: 0o660), device: device, logger: logger)
+          endpoint: .path(path, rights: confinement.sockets), device: device, logger: logger)
       case .connect(let path):
         return try VhostUserServer(endpoint: .connecting(path), device: device, logger: logger)
       case .inherited(let rawValue):
@@ -172,10 +181,10 @@ struct Daemon {
         service: DeviceService(server: $0), successTerminationBehavior: .gracefullyShutdownGroup,
         failureTerminationBehavior: .gracefullyShutdownGroup)
     }
-    if let path = effective.stats.socketPath {
+    if let listener = parts.statistics {
       services.append(
         .init(
-          service: StatsService(StatsServer(path: path, source: stats, logger: logger)),
+          service: StatsService(StatsServer(listener: listener, source: stats, logger: logger)),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
     services.append(

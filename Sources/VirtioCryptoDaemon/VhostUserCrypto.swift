@@ -90,6 +90,8 @@ struct VhostUserCrypto: ParsableCommand {
       """, valueName: "file"))
   var calibrationCache: String?
 
+  @OptionGroup(title: "Rights") var rights: ConfinementOptions
+
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
   var printCapabilities = false
 
@@ -132,9 +134,13 @@ struct VhostUserCrypto: ParsableCommand {
       try ConfigurationCheck(effective, fileName: config, cache: cache).run()
       return
     }
+    let confinement: Confinement
+    do throws(StartError) {
+      confinement = try Confinement(rights)
+    } catch { throw complaint(error.description, error.status) }
     try Self.exit(
       code: Daemon(
-        effective, endpoints: endpoints(effective),
+        effective, endpoints: endpoints(effective), confinement: confinement,
         hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
       ).run()
