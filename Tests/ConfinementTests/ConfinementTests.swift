@@ -13,7 +13,7 @@ enum TheConfinement {
   /// The `/proc/PID/…/status` of each thread, as its fields.
   static func threads(of daemon: DaemonProcess) throws -> [[String: String]] {
     let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(daemon.pid)/task")
-    return tasks.map { task in
+    return tasks.compactMap { task in
       let lines = DaemonProcess.text("/proc/\(daemon.pid)/task/\(task)/status").split(
         separator: "\n")
       let fields = lines.map { line in
@@ -21,7 +21,8 @@ enum TheConfinement {
         let value = parts.count > 1 ? parts[1].split { $0.isWhitespace }.joined(separator: " ") : ""
         return (String(parts[0]), value)
       }
-      return Dictionary(fields) { first, _ in first }
+      // A thread may have ended meanwhile.
+      return fields.isEmpty ? nil : Dictionary(fields) { first, _ in first }
     }
   }
 

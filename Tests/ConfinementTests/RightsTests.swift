@@ -27,8 +27,9 @@ extension TheConfinement {
       }
     }
 
-    static let cases: [(options: [String], user: String, group: String, groups: String)] = [
-      ([], "0 0 0 0", "0 0 0 0", "0"),
+    static let cases: [(options: [String], user: String, group: String, groups: String?)] = [
+      ([], "0 0 0 0", "0 0 0 0", nil),
+      (["--user=root"], "0 0 0 0", "0 0 0 0", "0"),
       (["--user=nobody"], "65534 65534 65534 65534", "65534 65534 65534 65534", "65534"),
       (["--user=nobody:daemon"], "65534 65534 65534 65534", "1 1 1 1", "1"),
       (["--user=54321:12345"], "54321 54321 54321 54321", "12345 12345 12345 12345", "12345"),
@@ -47,12 +48,11 @@ extension TheConfinement {
       #expect(threads.count >= 8)
       for thread in threads {
         let name = thread["Name", default: "?"]
-        #expect(thread["Uid"] == expected.user, "\(name)")
-        #expect(thread["Gid"] == expected.group, "\(name)")
-        if expected.options.isEmpty {
-          #expect(thread["Groups"] == ownGroups, "\(name)")
-        } else {
-          #expect(thread["Groups"] == expected.groups, "\(name)")
+        // The environment may have every daemon of the tests become somebody.
+        if !expected.options.isEmpty || DaemonProcess.user == nil {
+          #expect(thread["Uid"] == expected.user, "\(name)")
+          #expect(thread["Gid"] == expected.group, "\(name)")
+          #expect(thread["Groups"] == expected.groups ?? ownGroups, "\(name)")
         }
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
           #expect(thread[set] == "0000000000000000", "\(name): \(set)")

@@ -27,6 +27,9 @@ public final class DaemonProcess: Sendable {
   /// Whom every daemon of the tests becomes (`VHOST_CRYPTO_TEST_USER`); nil: it stays who it is.
   public static let user = ProcessInfo.processInfo.environment["VHOST_CRYPTO_TEST_USER"]
 
+  /// The same as an argument of daemons that tests start by hand.
+  public static let rights = user.map { ["--user=\($0)"] } ?? []
+
   /// What programs find in their environment: what we do, and a place of our own for measured speeds, which leaves the
   /// host's alone and spares all but the first of them the measuring.
   public static let inheritedEnvironment: [String: String] = {
@@ -101,9 +104,7 @@ public final class DaemonProcess: Sendable {
     if let configuration {
       all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
     }
-    if let user = Self.user, !arguments.contains(where: { $0.hasPrefix("--user") }) {
-      all.append("--user=\(user)")
-    }
+    if !arguments.contains(where: { $0.hasPrefix("--user") }) { all += Self.rights }
     if servesStatistics { all.append("--stats-socket=\(directory.file("stats.sock"))") }
     let variables = Self.inheritedEnvironment.merging(environment) { $1 }
     process = try ChildProcess(
