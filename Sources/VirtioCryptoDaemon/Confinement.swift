@@ -44,12 +44,10 @@ struct Confinement {
   /// `socketPaths`: socket files to be removed at the end.
   func apply(_ logger: Logger, socketPaths: [String]) throws(StartError) {
     do throws(SystemError) {
-      let count = try Rights.threadCount()
-      guard count == 1 else {
-        throw SystemError(call: "giving up rights with \(count) threads", code: EBUSY)
-      }
+      try Self.waitToBeAlone()
       try dropRights(logger)
     } catch {
+      guard error.code == EPERM else { throw StartError("\(error)", EX_OSERR) }
       throw StartError(
         "\(error); start as root with the capabilities CAP_SETUID, CAP_SETGID and CAP_CHOWN, or without --user",
         EX_NOPERM)
@@ -88,6 +86,17 @@ struct Confinement {
       "limit": "RLIMIT_MEMLOCK \(SecretMemory.limit.map { "\($0 >> 10) KiB" } ?? "any")",
       "cure": "LimitMEMLOCK=infinity, or no swap",
     ]
+  }
+
+  /// Threads that were joined are still seen for a moment.
+  private static func waitToBeAlone() throws(SystemError) {
+    var count = 0
+    for _ in 0..<1000 {
+      count = try Rights.threadCount()
+      if count == 1 { return }
+      usleep(1000)
+    }
+    throw SystemError(call: "giving up rights with \(count) threads", code: EBUSY)
   }
 
   private func dropRights(_ logger: Logger) throws(SystemError) {

@@ -67,11 +67,8 @@ struct Daemon {
   }
 
   private func build(_ logger: Logger) throws -> Parts {
-    let engines: HostEngines
-    do throws(EngineError) {
-      engines = try HostEngines(effective)
-    } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
-    let measured = engines.calibrate(effective, cache: cache, force: recalibrates)
+    let start = try EngineStart(effective, cache: cache, force: recalibrates)
+    let (engines, measured) = (start.engines, start.measured)
     let advertisement = engines.advertisement(
       effective, calibration: measured.calibration, fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }
