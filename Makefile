@@ -11,18 +11,36 @@ endif
 # For DPDK's back-end, which ours is measured against. libdpdk-dev brings the drivers.
 PEER_PACKAGES := libdpdk-dev gcc libc6-dev pkg-config make jq bsdextrautils
 GUEST_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils openssl jq libc6-dev bsdextrautils
+# Tests count instructions, watch terminals, and read the metrics with Prometheus's own parser (from PyPI).
+TEST_PACKAGES := valgrind tmux python3-venv
+# For manual pages and the package, and for checking what is installed.
+PACKAGING_PACKAGES := jq dpkg-dev binutils
+CHECK_PACKAGES := $(PACKAGING_PACKAGES) mandoc lintian systemd python3 curl
 SWIFT ?= swift
 BUILD := .build/release
+# With Swift's libraries inside, for hosts without Swift: what is installed.
+STATIC := .build/static
+STATIC_FLAGS := --static-swift-stdlib --scratch-path $(STATIC)
 SOURCES := Sources Tests Package.swift
 
-.PHONY: algorithm-table help packages guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
+# Where `make install` puts things; DESTDIR goes in front of all of them.
+DESTDIR ?=
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
+
+.PHONY: algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 packages: ## install what building needs from Debian (needs root)
 	@dpkg -s $(BUILD_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BUILD_PACKAGES); }
+
+test-packages: ## install what the tests need from Debian (needs root)
+	@dpkg -s $(TEST_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES); }
 
 # The kernel is downloaded, not installed, which needs the package lists even where all packages are there.
 guest-packages: ## install what the test guest needs from Debian (needs root)
@@ -37,6 +55,31 @@ build: packages ## build the daemon and the tool, optimised
 	$(SWIFT) build -c release --product vhost-user-crypto
 	$(SWIFT) build -c release --product vhost-crypto
 
+static: packages packaging-packages ## build the programs that are installed: optimised, with Swift's libraries inside
+	$(SWIFT) build -c release $(STATIC_FLAGS) --product vhost-user-crypto
+	$(SWIFT) build -c release $(STATIC_FLAGS) --product vhost-crypto
+
+packaging-packages: ## install what making manual pages and packages needs from Debian (needs root)
+	@dpkg -s $(PACKAGING_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGING_PACKAGES); }
+
+check-packages: ## install what checking units, manual pages and packages needs from Debian (needs root)
+	@dpkg -s $(CHECK_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CHECK_PACKAGES); }
+
+# Builds nothing, so that root need not: make static first.
+install: ## install programs, manual pages, completions, units (DESTDIR=, PREFIX=/usr/local, SYSCONFDIR=/etc); make static first
+	@$(INSTALL) install
+
+uninstall: ## remove what `make install` installs; capability files that were changed stay
+	@$(INSTALL) uninstall
+
+deb: static ## a Debian package in .build/deb, for hosts without Swift
+	@BUILD='$(CURDIR)/$(STATIC)/release' config/debian/build-deb.sh .build/deb
+
+run-service: deb check-packages ## the package's service under a service manager that is played, with a front-end for a guest
+	@Tests/Service/run.sh
+
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
 	Tests/Guest/run.sh
 
@@ -45,13 +88,15 @@ test-generic: build guest ## AES and RSA of the real guest, behind a front-end t
 
 # The tests are built for debugging, with all of Swift's checks; the daemon that they start is the optimised one. One
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.
-test: build guest ## everything that must pass, the real guest included
+test: build static test-packages check-packages guest ## everything that must pass, the real guest included
 	$(SWIFT) build -c release --product traffic-driver
+	$(SWIFT) build -c release --product data-path-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel
 
-test-fast: build ## the tests without the real guest
+test-fast: build static test-packages check-packages ## the tests without the real guest
 	$(SWIFT) build -c release --product traffic-driver
+	$(SWIFT) build -c release --product data-path-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
 
@@ -82,6 +127,10 @@ bench-guest: build guest ## a real guest on ours and on QEMU's own back-end in t
 
 bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
 	Tests/Benchmarks/rsa-signatures.sh
+
+record-instructions: packages test-packages ## record anew how many instructions requests take, and say what is different
+	$(SWIFT) build -c release --product data-path-driver
+	$(BUILD)/data-path-driver instructions --write Tests/DataPathDriver/instructions.json
 
 clean: ## remove what was built
 	rm -rf .build

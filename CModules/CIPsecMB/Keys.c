@@ -13,6 +13,11 @@ void *cipsecmb_map(size_t count) {
 
 void cipsecmb_unmap(void *memory, size_t count) { (void)munmap(memory, count); }
 
+void cipsecmb_give_back(void *memory, size_t count) {
+  // Pages that stay are no harm: they were wiped.
+  (void)madvise(memory, count, MADV_DONTNEED);
+}
+
 IMB_MGR *cipsecmb_make(void) {
   IMB_MGR *manager = alloc_mb_mgr(0);
   if (manager == NULL) return NULL;

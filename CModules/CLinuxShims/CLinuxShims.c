@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <malloc.h>
 #include "CLinuxShims.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 static int result(int value) { return value < 0 ? -errno : value; }
 
@@ -39,6 +41,8 @@ int clinux_socket_unix(int nonblocking) {
 int clinux_socketpair_unix(int fds[2]) { return result(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)); }
 
 int clinux_duplicate(int fd) { return result(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
+int clinux_duplicate_onto(int fd, int other) { return result(dup3(fd, other, O_CLOEXEC)); }
 
 enum { descriptor_limit = 64 };
 
@@ -117,6 +121,8 @@ __attribute__((noinline)) void clinux_wipe_stack(void) {
   char used[32 << 10];
   explicit_bzero(used, sizeof used);
 }
+
+void clinux_trim_heaps(void) { (void)malloc_trim(0); }
 
 int clinux_unpin_current_thread(void) {
   cpu_set_t set;

@@ -158,3 +158,8 @@ void *copenssl_map(size_t count) {
 }
 
 void copenssl_unmap(void *memory, size_t count) { munmap(memory, count); }
+
+void copenssl_give_back(void *memory, size_t count) {
+  // Pages that stay are no harm: they were wiped.
+  (void)madvise(memory, count, MADV_DONTNEED);
+}

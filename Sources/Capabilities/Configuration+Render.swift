@@ -1,5 +1,6 @@
 import CryptoTypes
 import VirtioSpec
+import Yams
 
 extension Configuration {
   /// The effective configuration as a capability file with every key: what `--print-config` prints.
@@ -118,5 +119,15 @@ extension Configuration {
       }
     }
     return "\"" + escaped.joined() + "\""
+  }
+}
+
+extension Configuration {
+  /// The effective configuration as dictionaries, lists, numbers and strings: for writing it in another notation.
+  public func plainValue() throws -> Any {
+    // Without booleans: `off` is a word of ours.
+    let value = try Yams.load(
+      yaml: renderYAML(), .default.removing(.bool))
+    return value ?? [String: Any]()
   }
 }

@@ -159,11 +159,15 @@ public struct LogConfiguration: Equatable, Sendable {
     case trace, debug, info, notice, warning, error, critical
   }
   public enum Format: String, CaseIterable, Sendable {
+    /// `journal` where standard error is the journal's, else `text`.
+    case auto
     case text, json
+    /// For journald: priorities in front, and no times.
+    case journal
   }
 
   public var level = Level.info
-  public var format = Format.text
+  public var format = Format.auto
 
   public init() {}
 }

@@ -54,18 +54,20 @@ public struct CounterBlock: @unchecked Sendable {
     unsafe Self.increase(base.advanced(by: (CounterLayout.firstBatchWord &+ bucket) &* 8), 1)
   }
 
-  /// Counts a finished request: its bytes, status and latency, under its row and engine.
+  /// Counts finished requests of one kind: their bytes, status and latency, under their row and engine.
   ///
-  /// It leaves the queue's own `requests` and `bytes` alone; a worker adds to those once per batch.
+  /// It leaves the queue's own `requests` and `bytes` alone.
   /// - Parameters:
   ///   - row: a dense row number; one that the block has no room for is ignored.
   ///   - engine: the engine's index, 0…3, likewise.
-  ///   - byteCount: source bytes.
+  ///   - count: how many, all with the same status and latency.
+  ///   - byteCount: source bytes of all of them.
   ///   - statusCode: the virtio-crypto status; 7 and above count together.
-  ///   - ticks: time from taking the chain to its completion, in whatever unit the reader knows.
+  ///   - ticks: time from taking each one's chain to its completion, in whatever unit the reader knows.
   @_noAllocation @_noLocks
   @inlinable public func record(
-    row: UInt16, engine: UInt8, byteCount: UInt64, statusCode: UInt8, ticks: UInt64
+    row: UInt16, engine: UInt8, count: UInt64 = 1, byteCount: UInt64, statusCode: UInt8,
+    ticks: UInt64
   ) {
     let rowIndex = Int(truncatingIfNeeded: row)
     let engineIndex = Int(truncatingIfNeeded: engine)
@@ -76,14 +78,15 @@ public struct CounterBlock: @unchecked Sendable {
     touch(index)
     let cell = unsafe cells.advanced(by: index &* CounterLayout.cellByteCount)
     unsafe Self.increase(cell.advanced(by: CounterLayout.bytesOffset), byteCount)
-    unsafe Self.increase(cell.advanced(by: CounterLayout.ticksOffset), ticks)
+    unsafe Self.increase(cell.advanced(by: CounterLayout.ticksOffset), ticks &* count)
     if unsafe cring_load64_relaxed(cell.advanced(by: CounterLayout.maximumOffset)) < ticks {
       unsafe cring_store64_relaxed(cell.advanced(by: CounterLayout.maximumOffset), ticks)
     }
     let status = Int(truncatingIfNeeded: Swift.min(statusCode, 7))
-    unsafe Self.increase(cell.advanced(by: CounterLayout.statusesOffset &+ status &* 8), 1)
+    unsafe Self.increase(
+      cell.advanced(by: CounterLayout.statusesOffset &+ status &* 8), count)
     let bucket = LatencyBuckets.index(of: ticks)
-    unsafe Self.increase(cell.advanced(by: CounterLayout.bucketsOffset &+ bucket &* 8), 1)
+    unsafe Self.increase(cell.advanced(by: CounterLayout.bucketsOffset &+ bucket &* 8), count)
   }
 
   /// Notes that a cell is in use.

@@ -39,6 +39,8 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   public mutating func serve(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
     var turn = ControlTurn()
     var served = 0
+    // Once for all of them: each request's frames lie over those of the one before.
+    defer { UnusedStack.wipe() }
     repeat {
       var hasMore = try queue.look()
       do throws(QueueError) {
@@ -65,38 +67,39 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     // SAFETY: the buffer has room for maximumByteCount bytes. It held key material, so it is wiped.
     let byteCount = unsafe try chain.copyReadable(
       into: request, byteCount: ControlRequest.maximumByteCount, &memory)
-    defer {
-      unsafe cring_wipe(request, byteCount)
-      UnusedStack.wipe()
-    }
-    var probe = chain
-    _ = unsafe try probe.lastWritableByte(&memory)
-    let room = Int(
-      min(probe.writableByteCount, UInt64(VirtioCryptoWire.createSessionInputByteCount)))
+    defer { unsafe cring_wipe(request, byteCount) }
+    // Where the answer goes is settled before anything is done.
+    outcomeSpans.removeAll()
+    _ = try chain.collectWritable(
+      byteCount: VirtioCryptoWire.createSessionInputByteCount, into: &outcomeSpans, &memory)
+    _ = unsafe try chain.lastWritableByte(&memory)
     var written = 0
     if let outcome = unsafe core.perform(
-      UnsafeRawBufferPointer(start: request, count: byteCount), outcomeByteCount: room)
+      UnsafeRawBufferPointer(start: request, count: byteCount),
+      outcomeByteCount: outcomeSpans.totalByteCount),
+      outcome.byteCount <= outcomeSpans.totalByteCount
     {
-      outcomeSpans.removeAll()
-      // The driver may have changed the chain since it was probed: then there is no room any more.
-      if try chain.collectWritable(byteCount: outcome.count, into: &outcomeSpans, &memory) {
-        write(outcome)
-        written = outcome.count
-      }
+      write(outcome)
+      written = outcome.byteCount
     }
-    queue.complete(probe.ticket, writtenByteCount: UInt32(written))
+    queue.complete(chain.ticket, writtenByteCount: UInt32(written))
   }
 
-  /// Copies the outcome into the guest's buffers, which may be in pieces.
-  private func write(_ outcome: [UInt8]) {
+  /// Copies the outcome into the guest's buffers, which may be in pieces and have room for it.
+  private func write(_ outcome: ControlOutcome) {
+    var bytes = outcome.words
     var offset = 0
-    for index in 0..<outcomeSpans.count {
-      let run = outcomeSpans.slice(index)
-      for position in 0..<run.byteCount {
-        // SAFETY: the run is checked guest memory; the runs' sum is the outcome's length.
-        unsafe cring_store8(run.pointer + position, outcome[offset + position])
+    unsafe withUnsafeBytes(of: &bytes) { bytes in
+      guard let base = bytes.baseAddress else { return }
+      var index = 0
+      while offset < outcome.byteCount {
+        let run = outcomeSpans.slice(index)
+        let count = min(run.byteCount, outcome.byteCount - offset)
+        // SAFETY: the run is checked guest memory; an outcome has at most sixteen bytes, all of them in the words.
+        unsafe cring_copy(run.pointer, base + offset, count)
+        offset += count
+        index += 1
       }
-      offset += run.byteCount
     }
   }
 }

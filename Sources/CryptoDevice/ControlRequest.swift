@@ -1,4 +1,4 @@
-public import CryptoTypes
+import CryptoTypes
 public import VirtioSpec
 
 /// A control request as the guest wrote it, copied out of its memory.
@@ -8,7 +8,7 @@ public import VirtioSpec
 public enum ControlRequest: Equatable {
   /// Make a session; the keys lie in the request's bytes at these ranges.
   case create(SessionRequest, cipherKey: Range<Int>, authKey: Range<Int>)
-  case destroy(identifier: UInt64, services: Set<CryptoService>)
+  case destroy(identifier: UInt64, services: CryptoServices)
 
   /// The most bytes that a well-formed request can have: header, fixed part, and the longest key that an algorithm takes.
   ///
@@ -121,7 +121,7 @@ public enum ControlRequest: Equatable {
   }
 
   private static func destroy(
-    _ reader: RawSpan, _ fixed: Int, _ services: Set<CryptoService>
+    _ reader: RawSpan, _ fixed: Int, _ services: CryptoServices
   ) throws(Refusal) -> ControlRequest {
     .destroy(identifier: try reader.doubleWord(at: fixed), services: services)
   }

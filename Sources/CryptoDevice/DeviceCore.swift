@@ -61,7 +61,7 @@ public final class DeviceCore {
 
   /// Ends a session of one of these services.
   public func destroySession(
-    _ identifier: UInt64, services: Set<CryptoService>
+    _ identifier: UInt64, services: CryptoServices
   ) throws(Refusal) {
     guard sessions.destroy(identifier, of: services) else { throw .invalidSession }
   }
@@ -74,7 +74,7 @@ public final class DeviceCore {
   ///
   /// Spec: draft v25 §Control Virtqueue. Destroying answers with one byte, or, where the guest leaves eight (draft
   /// v23), with a le32 and zeros.
-  public func perform(_ bytes: UnsafeRawBufferPointer, outcomeByteCount: Int) -> [UInt8]? {
+  public func perform(_ bytes: UnsafeRawBufferPointer, outcomeByteCount: Int) -> ControlOutcome? {
     do throws(Refusal) {
       let request = try ControlRequest(
         unsafe bytes.bytes, revision1: revision1, dialect: offer.dialect)
@@ -88,33 +88,43 @@ public final class DeviceCore {
         let identifier = unsafe try createSession(
           session, cipherKey: unsafe UnsafeRawBufferPointer(rebasing: bytes[cipherKey]),
           authKey: unsafe UnsafeRawBufferPointer(rebasing: bytes[authKey]))
-        return Self.createOutcome(identifier, .ok)
+        return ControlOutcome(identifier, .ok)
       case .destroy(let identifier, let services):
         guard outcomeByteCount >= 1 else { return nil }
         try destroySession(identifier, services: services)
-        return Self.destroyOutcome(.ok, outcomeByteCount)
+        return ControlOutcome(destruction: .ok, room: outcomeByteCount)
       }
     } catch {
       let status = VirtioCryptoStatus(error, revision1: revision1)
-      let isDestroy = unsafe bytes.count >= 4 && Self.destroyOperations.contains(bytes[0])
+      // The low byte of an opcode that ends a session: its outcome has another shape.
+      let isDestroy = unsafe bytes.count >= 4 && (bytes[0] == 0x03 || bytes[0] == 0x05)
       if !isDestroy, outcomeByteCount >= VirtioCryptoWire.createSessionInputByteCount {
-        return Self.createOutcome(0, status)
+        return ControlOutcome(0, status)
       }
-      return outcomeByteCount >= 1 ? Self.destroyOutcome(status, outcomeByteCount) : nil
+      return outcomeByteCount >= 1
+        ? ControlOutcome(destruction: status, room: outcomeByteCount) : nil
     }
   }
+}
 
-  /// The low byte of an opcode that ends a session: its outcome has another shape.
-  private static let destroyOperations: Set<UInt8> = [0x03, 0x05]
+/// What the guest gets back for a control request: at most sixteen bytes, little-endian.
+public struct ControlOutcome: Equatable {
+  public var words: (UInt64, UInt64)
+  public var byteCount: Int
 
   /// `struct virtio_crypto_create_session_input`; the identifier is 0 unless the status is `OK`.
-  private static func createOutcome(_ identifier: UInt64, _ status: VirtioCryptoStatus) -> [UInt8] {
-    (0..<8).map { UInt8(truncatingIfNeeded: identifier >> (8 * UInt64($0))) }
-      + [status.rawValue] + [UInt8](repeating: 0, count: 7)
+  init(_ identifier: UInt64, _ status: VirtioCryptoStatus) {
+    words = (identifier.littleEndian, UInt64(status.rawValue).littleEndian)
+    byteCount = VirtioCryptoWire.createSessionInputByteCount
   }
 
   /// `struct virtio_crypto_destroy_session_input`.
-  private static func destroyOutcome(_ status: VirtioCryptoStatus, _ room: Int) -> [UInt8] {
-    [status.rawValue] + [UInt8](repeating: 0, count: room >= 8 ? 7 : 0)
+  init(destruction status: VirtioCryptoStatus, room: Int) {
+    words = (UInt64(status.rawValue).littleEndian, 0)
+    byteCount = room >= 8 ? 8 : 1
+  }
+
+  public static func == (first: Self, second: Self) -> Bool {
+    first.words == second.words && first.byteCount == second.byteCount
   }
 }

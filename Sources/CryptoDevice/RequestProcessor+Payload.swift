@@ -8,19 +8,35 @@ import VirtioSpec
 extension RequestProcessor {
   /// Whether the claimed lengths are within `max_size`.
   @_noAllocation @_noLocks
+  @inline(__always)
   func fits(_ lengths: RequestLengths) -> Bool {
     let most = UInt64(layout.maximumRequestByteCount)
-    return UInt64(lengths.source) + UInt64(lengths.aad) <= most
-      && UInt64(lengths.destination) <= most + UInt64(Self.destinationSlack)
+    return UInt64(lengths.source) &+ UInt64(lengths.aad) <= most
+      && UInt64(lengths.destination) <= most &+ UInt64(Self.destinationSlack)
   }
 
   /// Copies the IV (at most 16 bytes, checked by the caller) into the operation.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readIV(
     _ byteCount: UInt32, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.ivByteCount = UInt8(truncatingIfNeeded: byteCount)
+    // SAFETY: 16 bytes of the slot's own memory.
+    if byteCount == 16, let source = unsafe chain.takeReadable(16) {
+      unsafe cring_copy16(&slot.pointee.operation.iv, source)
+      return true
+    }
+    return unsafe try readAnyIV(byteCount, &chain, &memory, slot)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func readAnyIV(
+    _ byteCount: UInt32, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
+    _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> Bool {
     guard byteCount > 0 else { return true }
     guard byteCount <= 16 else { return false }
     // SAFETY: 16 bytes of the slot's own memory.
@@ -43,30 +59,37 @@ extension RequestProcessor {
 
   /// The next readable bytes as the operation's source.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readSource(
     _ byteCount: UInt32, _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.sourceByteCount = byteCount
     guard byteCount > 0 else { return true }
-    guard let pointer = unsafe try readRun(byteCount, bounceOffset: 0, &chain, &memory, slot)
-    else { return false }
+    var pointer = unsafe chain.takeReadable(Int(byteCount))
+    if unsafe pointer == nil {
+      unsafe pointer = try readRun(byteCount, bounceOffset: 0, &chain, &memory, slot)
+    }
+    guard let pointer = unsafe pointer else { return false }
     unsafe slot.pointee.operation.source = UnsafePointer(pointer)
     return true
   }
 
   /// The next readable bytes as associated data; in a bounce buffer they lie behind `bounceOffset` bytes of source.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readAAD(
     _ byteCount: UInt32, bounceOffset: UInt32, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
     unsafe slot.pointee.operation.aadByteCount = byteCount
     guard byteCount > 0 else { return true }
-    guard
-      let pointer = unsafe try readRun(
+    var pointer = unsafe chain.takeReadable(Int(byteCount))
+    if unsafe pointer == nil {
+      unsafe pointer = try readRun(
         byteCount, bounceOffset: Int(bounceOffset), &chain, &memory, slot)
-    else { return false }
+    }
+    guard let pointer = unsafe pointer else { return false }
     unsafe slot.pointee.operation.aad = UnsafePointer(pointer)
     return true
   }
@@ -75,6 +98,7 @@ extension RequestProcessor {
   ///
   /// `byteCount + bounceOffset` is at most `max_size`, which `fits` has checked: that is a bounce buffer's input.
   @_noAllocation @_noLocks
+  @inline(never)
   private mutating func readRun(
     _ byteCount: UInt32, bounceOffset: Int, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
@@ -96,17 +120,43 @@ extension RequestProcessor {
     return unsafe slot.pointee.bounce
   }
 
-  /// The first writable bytes as destination, and the result right behind it.
+  /// The first writable bytes as destination, and the next as the result.
   ///
   /// Call it last: where source and destination overlap without being the same, the source is moved out of the way.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func writeTo(
     destination: UInt32, result: UInt32, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
   ) throws(QueueError) -> Bool {
-    let byteCount = Int(destination) &+ Int(result)
     unsafe slot.pointee.operation.resultByteCount = result
-    guard byteCount > 0 else { return true }
+    let place = chain.place
+    if destination > 0 {
+      guard let run = unsafe chain.takeWritable(Int(destination)) else {
+        return unsafe try writeToPieces(destination, result, &chain, &memory, slot)
+      }
+      unsafe slot.pointee.operation.destination = run
+      unsafe separateSource(slot, from: run, byteCount: destination)
+    }
+    if result > 0 {
+      guard let run = unsafe chain.takeWritable(Int(result)) else {
+        chain.goBack(to: place)
+        return unsafe try writeToPieces(destination, result, &chain, &memory, slot)
+      }
+      unsafe slot.pointee.operation.result = run
+    }
+    unsafe slot.pointee.outputByteCount = destination &+ result
+    return true
+  }
+
+  /// Output in more pieces than destination and result: in place if it is one run, else through a bounce buffer.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func writeToPieces(
+    _ destination: UInt32, _ result: UInt32, _ chain: inout DescriptorChain,
+    _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>
+  ) throws(QueueError) -> Bool {
+    let byteCount = Int(destination) &+ Int(result)
     outputSpans.removeAll()
     guard try chain.collectWritable(byteCount: byteCount, into: &outputSpans, &memory) else {
       return false
@@ -115,7 +165,7 @@ extension RequestProcessor {
     let start: UnsafeMutablePointer<UInt8>
     if let run = outputSpans.contiguous {
       unsafe start = run.pointer
-      unsafe separateSource(slot, from: start, byteCount: byteCount)
+      unsafe separateSource(slot, from: start, byteCount: destination)
     } else {
       let index = unsafe bounce(of: slot)
       bounces.keep(outputSpans, for: index)
@@ -128,22 +178,30 @@ extension RequestProcessor {
   }
 
   /// Copies a source that overlaps the destination at another address, which no engine could work on.
+  ///
+  /// A result that overlaps the source is written when the source has been read.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func separateSource(
     _ slot: UnsafeMutablePointer<RequestSlot>, from start: UnsafeMutablePointer<UInt8>,
-    byteCount: Int
+    byteCount: UInt32
   ) {
+    let sourceCount = unsafe UInt(slot.pointee.operation.sourceByteCount)
+    let source = UInt(bitPattern: unsafe slot.pointee.operation.source)
+    let distance = UInt(bitPattern: start) &- source
+    // Wrapping: from the source's start to the destination's, or the other way round.
+    guard distance != 0, distance < sourceCount || 0 &- distance < UInt(byteCount) else { return }
+    unsafe moveSource(slot)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func moveSource(_ slot: UnsafeMutablePointer<RequestSlot>) {
     let sourceCount = unsafe Int(slot.pointee.operation.sourceByteCount)
-    let source = unsafe slot.pointee.operation.source
-    let sourceAddress = UInt(bitPattern: source)
-    let startAddress = UInt(bitPattern: start)
-    guard sourceCount > 0, sourceAddress != startAddress,
-      sourceAddress < startAddress &+ UInt(byteCount),
-      startAddress < sourceAddress &+ UInt(sourceCount)
-    else { return }
+    guard sourceCount > 0 else { return }
     // The input half is free here: a source that was bounced lies outside guest memory and overlaps nothing.
     let copy = unsafe bounces.input(bounce(of: slot))
-    unsafe cring_copy(copy, source, sourceCount)
+    unsafe cring_copy(copy, slot.pointee.operation.source, sourceCount)
     unsafe slot.pointee.operation.source = UnsafePointer(copy)
   }
 }

@@ -19,14 +19,21 @@ extension RequestProcessor {
   ///
   /// `exact`: its size under REVISION_1; otherwise every fixed part is padded to 48 bytes.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func readFixedPart(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView, exact: Int
   ) throws(QueueError) -> Bool {
     let count = layout.revision1 ? exact : VirtioCryptoWire.dataLegacyFixedByteCount
+    // SAFETY: as below.
+    if count == 48, let source = unsafe chain.takeReadable(48) {
+      unsafe cring_copy48(header.fixedPart, source)
+      return true
+    }
     return try readFixedPart(&chain, &memory, byteCount: count)
   }
 
   @_noAllocation @_noLocks
+  @inline(never)
   mutating func readFixedPart(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView, byteCount: Int
   ) throws(QueueError) -> Bool {
@@ -37,6 +44,7 @@ extension RequestProcessor {
 
   /// Points the operation at the session that the header names.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func useSession(
     _ slot: UnsafeMutablePointer<RequestSlot>, service: CryptoService
   ) -> VirtioCryptoStatus {

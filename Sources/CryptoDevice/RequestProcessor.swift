@@ -77,6 +77,7 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.hasASYMHeader = false
     let status: VirtioCryptoStatus
     do throws(QueueError) {
+      try chain.readAhead(&memory)
       status = unsafe try read(&chain, &memory, slot)
     } catch {
       // The keys of a stateless request may be in the slot already.
@@ -156,7 +157,15 @@ public struct RequestProcessor: ~Copyable {
 
   /// Gives back what the slot holds: its bounce buffer, and the keys of a stateless request.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func abandon(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    guard unsafe slot.pointee.bounce >= 0 || slot.pointee.isTransient else { return }
+    unsafe giveBack(slot)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func giveBack(_ slot: UnsafeMutablePointer<RequestSlot>) {
     if unsafe slot.pointee.bounce >= 0 {
       if unsafe slot.pointee.isAsymmetric {
         unsafe cring_wipe(
@@ -182,10 +191,14 @@ public struct RequestProcessor: ~Copyable {
   ) throws(QueueError) -> VirtioCryptoStatus {
     let headerCount = VirtioCryptoWire.dataHeaderByteCount
     // SAFETY: the header's buffer has room for header and any fixed part.
-    guard
-      unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
-        == headerCount
-    else { return .err }
+    if let source = unsafe chain.takeReadable(headerCount) {
+      unsafe cring_copy24(header.bytes, source)
+    } else {
+      guard
+        unsafe try chain.copyReadable(into: header.bytes, byteCount: headerCount, &memory)
+          == headerCount
+      else { return .err }
+    }
     if layout.dialect.hasASYM, header.opcode >> 8 == 4 {
       unsafe slot.pointee.isASYM = true
       return unsafe try readASYM(&chain, &memory, slot)

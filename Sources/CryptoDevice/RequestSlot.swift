@@ -13,8 +13,6 @@ public struct RequestSlot {
   ///
   /// First, so that an operation's address is its slot's.
   public var operation: CryptoOperation
-  /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area.
-  var transient: SessionParameters
   var isTransient = false
   /// What the chain's used entry is written with.
   public var ticket = ChainTicket(id: 0, slotCount: 0)
@@ -50,12 +48,16 @@ public struct RequestSlot {
   /// When its batch was taken, in ticks.
   public var startTicks: UInt64 = 0
   /// Next free slot; the slot table's.
-  public var nextFree: Int32 = -1
+  @usableFromInline var nextFree: UnsafeMutablePointer<RequestSlot>?
+  /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area. Last, as it is
+  /// seldom used.
+  var transient: SessionParameters
 
   init(placeholder: UnsafeMutablePointer<UInt8>, parameters: UnsafePointer<SessionParameters>) {
     unsafe operation = CryptoOperation(session: parameters, placeholder: placeholder)
     transient = SessionParameters()
     unsafe statusByte = placeholder
+    unsafe nextFree = nil
   }
 }
 
@@ -68,10 +70,11 @@ public struct SlotTable: ~Copyable {
   }
 
   public let capacity: Int
-  private let slots: UnsafeMutablePointer<RequestSlot>
+  @usableFromInline let slots: UnsafeMutablePointer<RequestSlot>
   private let keyAreas: UnsafeMutablePointer<UInt8>
-  private var firstFree: Int32 = 0
-  public private(set) var freeCount: Int
+  /// The free slot that was used last; nil when all are in flight.
+  @usableFromInline var firstFree: UnsafeMutablePointer<RequestSlot>?
+  @usableFromInline var freeCount: Int
 
   public init(capacity: Int) {
     self.capacity = capacity
@@ -79,14 +82,16 @@ public struct SlotTable: ~Copyable {
     unsafe slots = .allocate(capacity: capacity)
     unsafe keyAreas = .allocate(capacity: capacity * Self.keyAreaByteCount)
     unsafe keyAreas.initialize(repeating: 0, count: capacity * Self.keyAreaByteCount)
-    for index in 0..<capacity {
+    unsafe firstFree = nil
+    for index in (0..<capacity).reversed() {
       // SAFETY: index < capacity. The placeholder is never dereferenced: lengths are 0 until a request is parsed.
       let slot = unsafe slots + index
       unsafe slot.initialize(
         to: RequestSlot(
           placeholder: keyAreas,
           parameters: UnsafeRawPointer(slot).assumingMemoryBound(to: SessionParameters.self)))
-      unsafe slot.pointee.nextFree = index + 1 < capacity ? Int32(index + 1) : -1
+      unsafe slot.pointee.nextFree = firstFree
+      unsafe firstFree = slot
     }
   }
 
@@ -99,10 +104,10 @@ public struct SlotTable: ~Copyable {
 
   /// Takes a free slot; nil when all are in flight.
   @_noAllocation @_noLocks
+  @inlinable
   public mutating func take() -> UnsafeMutablePointer<RequestSlot>? {
-    guard firstFree >= 0 else { return nil }
-    // SAFETY: the free list holds indices below the capacity only.
-    let slot = unsafe slots + Int(firstFree)
+    // SAFETY: the free list holds slots of the table only.
+    guard let slot = unsafe firstFree else { return nil }
     unsafe firstFree = slot.pointee.nextFree
     freeCount &-= 1
     return unsafe slot
@@ -110,10 +115,11 @@ public struct SlotTable: ~Copyable {
 
   /// Gives a slot back.
   @_noAllocation @_noLocks
+  @inlinable
   public mutating func release(_ slot: UnsafeMutablePointer<RequestSlot>) {
     // SAFETY: the slot came from `take`.
     unsafe slot.pointee.nextFree = firstFree
-    firstFree = unsafe Int32(truncatingIfNeeded: slot - slots)
+    unsafe firstFree = slot
     freeCount &+= 1
   }
 

@@ -10,8 +10,8 @@ public final class RetirementLog: @unchecked Sendable {
   private static var entryCount: UInt64 { Reader.entryCount }
   /// A worker that does not run has let go of everything.
   private static let notRunning = UInt64.max
-  /// One cache line per word that different threads write, in words.
-  private static let lineWords = 8
+  /// One pair of cache lines, which processors fetch together, per word that different threads write, in words.
+  private static let lineWords = 16
 
   private let entries: UnsafeMutablePointer<UInt32>
   /// Word 0 is the head; then one line per worker with its position.
@@ -26,7 +26,10 @@ public final class RetirementLog: @unchecked Sendable {
     unsafe entries = .allocate(capacity: Int(Self.entryCount))
     unsafe entries.initialize(repeating: 0, count: Int(Self.entryCount))
     let wordCount = (workerCount + 1) * Self.lineWords
-    unsafe words = .allocate(capacity: wordCount)
+    // Aligned, so that nothing else lies in the head's lines, which every worker reads on each turn.
+    unsafe words = UnsafeMutableRawPointer.allocate(
+      byteCount: wordCount * 8, alignment: Self.lineWords * 8
+    ).bindMemory(to: UInt64.self, capacity: wordCount)
     unsafe words.initialize(repeating: Self.notRunning, count: wordCount)
     unsafe words[0] = 0
   }

@@ -1,5 +1,6 @@
 import CRingShims
 public import CryptoTypes
+import Glibc
 import LinuxSystem
 
 /// A session as its workers see it: parameters, then (behind it in the same allocation) the keys.
@@ -34,6 +35,7 @@ public struct SessionView {
   ///
   /// An array index and a generation check: the identifier's low half is the index, its high half the generation.
   @_noAllocation @_noLocks
+  @inline(__always)
   public func find(_ identifier: UInt64) -> UnsafePointer<SessionBlock>? {
     let index = UInt32(truncatingIfNeeded: identifier)
     guard index < capacity, identifier != 0 else { return nil }
@@ -62,7 +64,7 @@ public final class SessionTable {
   private let slots: UnsafeMutablePointer<SessionSlot>
   private let pool = SecretPool()
   private var generations: [UInt32]
-  private var free: [UInt32]
+  private var spare: [UInt32]
   private var neverUsed: UInt32 = 0
   /// Destroyed, not yet let go by every worker: the log position that all of them must reach.
   private var leaving: [(position: UInt64, index: UInt32)] = []
@@ -72,6 +74,8 @@ public final class SessionTable {
 
   /// Sessions that are live now.
   public private(set) var openCount = 0
+  /// The most that there were since memory was given back, those included that workers had to let go of.
+  private var mostHeld = 0
   public private(set) var createdCount: UInt64 = 0
   public private(set) var destroyedCount: UInt64 = 0
 
@@ -80,16 +84,19 @@ public final class SessionTable {
     self.capacity = capacity
     slotCount = capacity + spareCount
     retirements = RetirementLog(workerCount: workerCount)
-    unsafe slots = .allocate(capacity: slotCount)
-    unsafe slots.initialize(repeating: SessionSlot(identifier: 0, block: nil), count: slotCount)
+    // Zeroed memory is a table of free slots, and fresh from the kernel it takes room only where it is touched.
+    guard let memory = unsafe calloc(slotCount, MemoryLayout<SessionSlot>.stride) else {
+      fatalError("no memory for a table of \(slotCount) sessions")
+    }
+    unsafe slots = memory.bindMemory(to: SessionSlot.self, capacity: slotCount)
     generations = []
-    free = []
+    spare = []
     start = clock.now
   }
 
   deinit {
-    for index in 0..<slotCount { release(UInt32(index)) }
-    unsafe slots.deallocate()
+    for index in 0..<neverUsed { release(index) }
+    unsafe free(slots)
   }
 
   /// What the workers look sessions up in; valid while the table lives.
@@ -107,7 +114,7 @@ public final class SessionTable {
     reclaim()
     guard let index = takeIndex() else { return .failure(.tableFull) }
     guard let block = unsafe makeBlock(template, cipherKey: cipherKey, authKey: authKey) else {
-      free.append(index)
+      spare.append(index)
       return .failure(.tableFull)
     }
     // SAFETY: the block was made just now and is not shared yet.
@@ -116,14 +123,14 @@ public final class SessionTable {
     }
     guard outcome == .ok else {
       unsafe wipe(block)
-      free.append(index)
+      spare.append(index)
       return .failure(outcome == .unsupported ? .unsupported : .keyUnusable)
     }
     return .success(unsafe publish(block, at: index))
   }
 
   /// Destroys a live session of one of these services; false if there is none.
-  public func destroy(_ identifier: UInt64, of services: Set<CryptoService>) -> Bool {
+  public func destroy(_ identifier: UInt64, of services: CryptoServices) -> Bool {
     guard let block = unsafe view.find(identifier),
       unsafe services.contains(block.pointee.parameters.service)
     else { return false }
@@ -149,7 +156,7 @@ public final class SessionTable {
     while leavingHead < leaving.count, leaving[leavingHead].position <= reached {
       let index = leaving[leavingHead].index
       release(index)
-      free.append(index)
+      spare.append(index)
       leavingHead += 1
     }
     if leavingHead == leaving.count, leavingHead > 0 {
@@ -159,22 +166,72 @@ public final class SessionTable {
       leaving.removeFirst(leavingHead)
       leavingHead = 0
     }
+    if leaving.isEmpty { giveMemoryBack() }
+  }
+
+  /// Sessions that have to go, and be half of what there were, before their memory goes back to the system.
+  private static let returnThreshold = 4096
+
+  /// Gives back what many sessions took, the lanes' contexts for them included; a busy guest that makes and ends a few
+  /// never gets here.
+  private func giveMemoryBack() {
+    guard mostHeld - openCount >= Self.returnThreshold, openCount <= mostHeld / 2 else { return }
+    mostHeld = openCount
+    if openCount == 0 { leaving = [] }
+    FreeMemory.giveBack()
   }
 
   /// Sessions destroyed whose keys some worker may still hold.
   public var leavingCount: Int { leaving.count - leavingHead }
 
-  /// Identifier, statistics row and age in seconds of each live session, for operators; never keys.
-  public func list() -> [(identifier: UInt64, row: StatisticsRow, ageSeconds: UInt64)] {
-    (0..<Int(neverUsed)).compactMap { index in
-      // SAFETY: index < neverUsed ≤ slotCount; blocks of live sessions are valid.
-      let slot = unsafe slots[index]
-      guard slot.identifier != 0, let block = unsafe slot.block else { return nil }
-      let age = UInt64(start.duration(to: clock.now).components.seconds)
-      return unsafe (
-        slot.identifier, StatisticsRow(index: block.pointee.row), age &- block.pointee.createdAt
-      )
+  /// What operators may know of a session; never keys.
+  public struct Entry: Sendable {
+    public var identifier: UInt64
+    public var row: StatisticsRow
+    public var route: EngineRoute
+    public var ageSeconds: UInt64
+  }
+
+  /// How far a reader of the list has come.
+  public struct Cursor: Sendable {
+    fileprivate var index = 0
+    /// Sessions to pass by yet.
+    fileprivate var skipCount: Int
+    /// Sessions to list yet.
+    fileprivate var wantedCount: Int
+
+    public init(skipping skipCount: Int, listing wantedCount: Int) {
+      self.skipCount = skipCount
+      self.wantedCount = wantedCount
     }
+  }
+
+  /// Goes on with a list of live sessions, by at most `slotCount` places of the table.
+  ///
+  /// - Returns: what was found there, and whether the list is complete. Sessions that come and go between two calls
+  ///   may be missing.
+  public func list(
+    _ cursor: inout Cursor, scanning slotCount: Int
+  ) -> (entries: [Entry], isComplete: Bool) {
+    let end = min(Int(neverUsed), cursor.index + slotCount)
+    let now = UInt64(start.duration(to: clock.now).components.seconds)
+    var entries: [Entry] = []
+    while cursor.index < end, cursor.wantedCount > 0 {
+      // SAFETY: index < neverUsed ≤ slotCount; blocks of live sessions are valid.
+      let slot = unsafe slots[cursor.index]
+      cursor.index += 1
+      guard slot.identifier != 0, let block = unsafe slot.block else { continue }
+      guard cursor.skipCount == 0 else {
+        cursor.skipCount -= 1
+        continue
+      }
+      cursor.wantedCount -= 1
+      unsafe entries.append(
+        Entry(
+          identifier: slot.identifier, row: StatisticsRow(index: block.pointee.row),
+          route: block.pointee.parameters.route, ageSeconds: now &- block.pointee.createdAt))
+    }
+    return (entries, cursor.wantedCount == 0 || cursor.index >= Int(neverUsed))
   }
 
   // MARK: - Slots
@@ -182,7 +239,7 @@ public final class SessionTable {
   private func takeIndex() -> UInt32? {
     guard openCount < capacity else { return nil }
     // The oldest free index first would spread generations evenly; the newest is warm in the cache and as safe.
-    if let index = free.popLast() { return index }
+    if let index = spare.popLast() { return index }
     guard Int(neverUsed) < slotCount else { return nil }
     generations.append(0)
     neverUsed += 1
@@ -200,6 +257,7 @@ public final class SessionTable {
     // Keeps the block's contents before the identifier; pairs with the acquire in `SessionView.find`.
     unsafe cring_store64_release(slot, identifier)
     openCount += 1
+    mostHeld = max(mostHeld, openCount + leavingCount)
     createdCount += 1
     return identifier
   }

@@ -71,9 +71,17 @@ public struct EngineRoute: Equatable, Sendable {
 
   /// The engine for a source: the first that is for its length, or the first of all where none is.
   @_noAllocation @_noLocks
-  @inlinable public func engine(forByteCount byteCount: UInt32) -> UInt8 {
+  @inlinable @inline(__always)
+  public func engine(forByteCount byteCount: UInt32) -> UInt8 {
     // The usual route: one engine, or a first one that is for everything.
     if byteCount >= shortest.0 && byteCount <= longest.0 { return engine(at: 0) }
+    return furtherEngine(forByteCount: byteCount)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  @usableFromInline
+  func furtherEngine(forByteCount byteCount: UInt32) -> UInt8 {
     var index = 1
     while index < Self.capacity, engine(at: index) != Self.none {
       if byteCount >= shortest(at: index) && byteCount <= longest(at: index) {

@@ -61,7 +61,7 @@ extension IPsecMBLane {
 
   /// Whether a counter block's low 32 bits, which are all that the library counts in, run over on the way.
   @_noAllocation @_noLocks
-  private static func wraps(_ secondWord: UInt64, _ byteCount: UInt32) -> Bool {
+  static func wraps(_ secondWord: UInt64, _ byteCount: UInt32) -> Bool {
     let start = UInt32(bigEndian: UInt32(truncatingIfNeeded: secondWord >> 32))
     let blocks = (UInt64(byteCount) &+ 15) / 16
     return UInt64(start) &+ blocks > UInt64(1) << 32

@@ -24,6 +24,8 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   private let entriesByteCount: Int
   /// Job slots, and behind them one for work that is finished at once.
   private let slots: UnsafeMutableRawPointer
+  /// The jobs of a burst, and behind them room for a tag each.
+  let burstJobs: UnsafeMutablePointer<IMB_JOB>
   /// Room for the longest text of KASUMI's MAC.
   let joined: UnsafeMutablePointer<UInt8>
   private static var joinedByteCount: Int { 2560 }
@@ -33,8 +35,10 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   private var usedSlotCount: Int
   private var batchNumber: UInt64
   private var isSubmitting: Bool
-  /// Entries of this index and above have never been used.
-  private var unusedFrom: Int
+  /// The sessions whose entries are expanded.
+  private var keyed: KeyedSessions
+  /// Groups of entries that keep their memory, so that a guest whose few sessions come and go costs no system calls.
+  private static var residentGroupCount: Int { @_noAllocation @_noLocks get { 8 } }
 
   /// - Throws: `EngineError` if there is no memory for it, or for an impossible number of sessions.
   public init(engine: IPsecMBEngine, environment: LaneEnvironment) throws(EngineError) {
@@ -49,12 +53,14 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     let slots = unsafe cipsecmb_map(slotsByteCount)
     let manager = unsafe cipsecmb_make()
     let direct = unsafe cipsecmb_make()
+    let burst = unsafe cipsecmb_map(Self.burstRoomByteCount)
     guard
-      let entries = unsafe entries, let slots = unsafe slots,
+      let entries = unsafe entries, let slots = unsafe slots, let burst = unsafe burst,
       let manager = unsafe manager, let direct = unsafe direct
     else {
       if let entries = unsafe entries { unsafe cipsecmb_unmap(entries, entriesByteCount) }
       if let slots = unsafe slots { unsafe cipsecmb_unmap(slots, slotsByteCount) }
+      if let burst = unsafe burst { unsafe cipsecmb_unmap(burst, Self.burstRoomByteCount) }
       if let manager = unsafe manager { unsafe cipsecmb_free(manager) }
       if let direct = unsafe direct { unsafe cipsecmb_free(direct) }
       throw EngineError("ipsec-mb: reserving a lane for \(sessionCapacity) sessions failed")
@@ -62,6 +68,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     self.entriesByteCount = entriesByteCount
     unsafe self.entries = entries
     unsafe self.slots = slots
+    unsafe burstJobs = burst.assumingMemoryBound(to: IMB_JOB.self)
     unsafe joined = .allocate(capacity: Self.joinedByteCount)
     unsafe self.manager = manager
     unsafe self.direct = direct
@@ -72,7 +79,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     usedSlotCount = 0
     batchNumber = 0
     isSubmitting = false
-    unusedFrom = 0
+    keyed = KeyedSessions(capacity: sessionCapacity)
     for index in 0..<Self.slotCount {
       unsafe slot(at: index).pointee.next = index + 1 < Self.slotCount ? Int32(index + 1) : -1
     }
@@ -80,12 +87,14 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
 
   deinit {
     // SAFETY: nobody else has these pointers.
-    for index in 0..<unusedFrom where unsafe entry(at: index).pointee.isExpanded {
+    for index in 0..<keyed.end where keyed.contains(index) {
       unsafe cipsecmb_wipe(entry(at: index), KeyedEntry.stride)
     }
     let slotsByteCount = (Self.slotCount + 1) * JobSlot.stride
     unsafe cipsecmb_wipe(slots, slotsByteCount)
     unsafe cipsecmb_unmap(slots, slotsByteCount)
+    unsafe cipsecmb_wipe(burstJobs, Self.burstRoomByteCount)
+    unsafe cipsecmb_unmap(burstJobs, Self.burstRoomByteCount)
     unsafe cipsecmb_unmap(entries, entriesByteCount)
     unsafe cipsecmb_free(manager)
     unsafe cipsecmb_free(direct)
@@ -129,8 +138,9 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
     var index = 0
     while index < batch.count {
       // SAFETY: index is in bounds; the caller keeps operations and what they point to alive until they are completed.
-      unsafe begin(batch[index])
-      index &+= 1
+      let taken = unsafe burst(batch, from: index)
+      if taken == 0 { unsafe begin(batch[index]) }
+      index &+= max(taken, 1)
     }
     isSubmitting = false
   }
@@ -140,8 +150,25 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   public mutating func forget(sessionIndex: UInt32) {
     guard sessionIndex < sessionCapacity else { return }
     // SAFETY: the index is in bounds.
-    let entry = unsafe entry(at: Int(sessionIndex))
-    if unsafe entry.pointee.isExpanded { unsafe cipsecmb_wipe(entry, KeyedEntry.stride) }
+    let removal = keyed.remove(Int(sessionIndex))
+    if case .absent = removal { return }
+    unsafe cipsecmb_wipe(entry(at: Int(sessionIndex)), KeyedEntry.stride)
+    if case .emptiedGroup = removal {
+      giveBack(group: Int(sessionIndex) / KeyedSessions.groupSize)
+    }
+  }
+
+  /// Gives back the pages of a group of entries, none of which is expanded: a group fills pages exactly.
+  @_noAllocation @_noLocks
+  private func giveBack(group: Int) {
+    let byteCount = KeyedSessions.groupSize &* KeyedEntry.stride
+    let end = (group &+ 1) &* byteCount
+    // The last group may share its last page with the entry for trials.
+    guard group >= Self.residentGroupCount, byteCount & 4095 == 0, end <= entriesByteCount else {
+      return
+    }
+    // SAFETY: the range lies inside the mapping, on page boundaries.
+    unsafe cipsecmb_give_back(entries + group &* byteCount, byteCount)
   }
 
   /// Whether the keys can be expanded; they are wiped again at once.
@@ -201,20 +228,31 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   private mutating func keyed(
     _ operation: UnsafeMutablePointer<CryptoOperation>, _ slot: UnsafeMutablePointer<JobSlot>
   ) -> CryptoOutcome {
-    // SAFETY: entries are in bounds by the comparison with the capacity.
+    // SAFETY: every slot has an entry behind it.
+    if unsafe operation.pointee.sessionIndex >= sessionCapacity {
+      unsafe slot.pointee.usesOwnKeys = true
+      return unsafe expand(operation.pointee.session, into: slot.entry)
+    }
+    return unsafe keyed(operation)
+  }
+
+  /// Finds or expands the keys of an operation whose session has an entry.
+  @_noAllocation @_noLocks
+  mutating func keyed(_ operation: UnsafeMutablePointer<CryptoOperation>) -> CryptoOutcome {
+    // SAFETY: entries are in bounds by the caller's comparison with the capacity.
     let session = unsafe operation.pointee.session
     let index = unsafe operation.pointee.sessionIndex
-    if index >= sessionCapacity {
-      unsafe slot.pointee.usesOwnKeys = true
-      return unsafe expand(session, into: slot.entry)
-    }
     let entry = unsafe entry(at: Int(index))
     let generation = unsafe operation.pointee.sessionGeneration
     if unsafe entry.pointee.isExpanded && entry.pointee.generation == generation { return .ok }
     if unsafe entry.pointee.isExpanded { unsafe cipsecmb_wipe(entry, KeyedEntry.stride) }
-    unusedFrom = max(unusedFrom, Int(index) &+ 1)
     let outcome = unsafe expand(session, into: entry)
-    if outcome == .ok { unsafe entry.pointee.generation = generation }
+    if outcome == .ok {
+      unsafe entry.pointee.generation = generation
+      keyed.insert(Int(index))
+    } else {
+      _ = keyed.remove(Int(index))
+    }
     return outcome
   }
 
@@ -293,7 +331,7 @@ public struct IPsecMBLane: ~Copyable, EngineLane {
   }
 
   @_noAllocation @_noLocks
-  private func entry(at index: Int) -> UnsafeMutablePointer<KeyedEntry> {
+  func entry(at index: Int) -> UnsafeMutablePointer<KeyedEntry> {
     // SAFETY: callers keep to 0...sessionCapacity.
     unsafe (entries + index &* KeyedEntry.stride).assumingMemoryBound(to: KeyedEntry.self)
   }

@@ -17,6 +17,11 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   /// The sessions' contexts, by index; behind them one entry for stateless requests and one for trials.
   let entries: UnsafeMutablePointer<KeyedContexts>
   let entriesByteCount: Int
+  /// The sessions that have contexts here.
+  private var keyed: KeyedSessions
+  /// A table in use up to this index keeps its memory, so that a guest whose few sessions come and go costs no system
+  /// calls.
+  private static var residentCount: Int { @_noAllocation @_noLocks get { 1024 } }
   /// `EVP_MD_CTX`, by `HashAlgorithm`; nil where the digest is not offered.
   let digests: UnsafeMutablePointer<OpaquePointer?>
   /// Contexts that stateless requests share: `EVP_CIPHER_CTX` by `CipherPrimitive` × 3 + place, made at first use.
@@ -59,6 +64,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     }
     unsafe entries = memory.bindMemory(to: KeyedContexts.self, capacity: sessionCapacity + 2)
     entriesByteCount = byteCount
+    keyed = KeyedSessions(capacity: sessionCapacity)
     self.sessionCapacity = UInt32(sessionCapacity)
     unsafe algorithms = engine.algorithms
     unsafe self.engine = Unmanaged.passRetained(engine)
@@ -83,7 +89,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
 
   deinit {
     // SAFETY: nobody else has these pointers; the engine, which owns the fetched objects, goes last.
-    for index in 0..<Int(sessionCapacity) where unsafe !entries[index].recipe.isEmpty {
+    for index in 0..<keyed.end where keyed.contains(index) {
       unsafe discard(entries + index, isTransient: false)
     }
     for index in 0..<FetchedAlgorithms.digestCount { unsafe EVP_MD_CTX_free(digests[index]) }
@@ -142,8 +148,15 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   @_noAllocation @_noLocks
   public mutating func forget(sessionIndex: UInt32) {
     guard sessionIndex < sessionCapacity else { return }
+    let end = keyed.end
+    if case .absent = keyed.remove(Int(sessionIndex)) { return }
     // SAFETY: the index is in bounds.
     unsafe discard(entries + Int(sessionIndex), isTransient: false)
+    if keyed.count == 0, end > Self.residentCount {
+      // SAFETY: every entry is empty, which is what zeroed pages are; the count is rounded down to whole pages.
+      let byteCount = end &* MemoryLayout<KeyedContexts>.stride
+      unsafe copenssl_give_back(entries, byteCount & ~4095)
+    }
   }
 
   /// Whether the keys can be expanded; they are wiped again at once.
@@ -157,7 +170,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   }
 
   @_noAllocation @_noLocks
-  private func run(_ operation: UnsafeMutablePointer<CryptoOperation>) -> CryptoOutcome {
+  private mutating func run(_ operation: UnsafeMutablePointer<CryptoOperation>) -> CryptoOutcome {
     // SAFETY: as for submit; entries are in bounds by the comparison with the capacity.
     let session = unsafe operation.pointee.session
     guard
@@ -178,7 +191,11 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
       unsafe discard(entry, isTransient: false)
       let outcome = unsafe expand(
         session, into: entry, generation: generation, isTransient: false)
-      guard outcome == .ok else { return outcome }
+      guard outcome == .ok else {
+        _ = keyed.remove(Int(index))
+        return outcome
+      }
+      keyed.insert(Int(index))
     }
     return unsafe perform(operation, with: entry, isTransient: false)
   }

@@ -6,6 +6,41 @@ public struct RegionEntry {
   @usableFromInline let byteCount: UInt64
   @usableFromInline let base: UnsafeMutablePointer<UInt8>
 
+  /// A region without bytes, in which no address is.
+  init() {
+    guestAddress = 0
+    byteCount = 0
+    // SAFETY: never dereferenced: no offset is below 0 bytes.
+    unsafe base = UnsafeMutablePointer(bitPattern: 1)!
+  }
+
+  /// Where a run of guest memory is, if all of it is in this region.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func pointer(at address: UInt64, byteCount: UInt64) -> UnsafeMutablePointer<UInt8>? {
+    // Wrapping: an address below the region gives an offset beyond any size.
+    let offset = address &- guestAddress
+    guard offset < self.byteCount, byteCount <= self.byteCount &- offset else { return nil }
+    // SAFETY: the run ends inside of the region.
+    return unsafe base + Int(truncatingIfNeeded: offset)
+  }
+
+  /// How far from its start a run is that this region has all of; nil for any other, and for an empty run.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func offset(of address: UInt64, byteCount: UInt32) -> UInt64? {
+    let offset = address &- guestAddress
+    // Wrapping: no bytes are more than any region has.
+    guard offset < self.byteCount, UInt64(byteCount) &- 1 < self.byteCount &- offset
+    else { return nil }
+    return offset
+  }
+
+  /// Where it is for us.
+  @inlinable public var baseAddress: UInt64 {
+    @_noAllocation @_noLocks get { unsafe UInt64(UInt(bitPattern: base)) }
+  }
+
   init(_ region: MappedRegion) {
     guestAddress = region.description.guestAddress.rawValue
     byteCount = region.description.byteCount
@@ -21,8 +56,9 @@ final class RegionTable: @unchecked Sendable {
 
   init(_ regions: [MappedRegion]) {
     count = regions.count
-    // One entry more than needed: an empty table still has an address.
+    // One entry more than needed: an empty table has a region to look at, too.
     unsafe entries = .allocate(capacity: count + 1)
+    unsafe (entries + count).initialize(to: RegionEntry())
     for (index, region) in regions.enumerated() {
       unsafe (entries + index).initialize(to: RegionEntry(region))
     }
@@ -52,8 +88,8 @@ public struct MemoryView {
   /// may be in the next region.
   @inlinable
   public mutating func slice(at address: UInt64, atMost byteCount: Int) -> GuestSlice? {
-    guard byteCount > 0, count > 0 else { return nil }
-    // SAFETY: `last` is below `count`: it starts at 0 and is set by `find` alone.
+    guard byteCount > 0 else { return nil }
+    // SAFETY: `last` is at most `count`, where the empty region is: it starts at 0 and is set by `find` alone.
     let entry = unsafe entries[last]
     // Wrapping: an address below the region gives an offset beyond any size.
     let offset = address &- entry.guestAddress
@@ -68,6 +104,38 @@ public struct MemoryView {
     return unsafe GuestSlice(
       pointer: found.base + Int(truncatingIfNeeded: foundOffset),
       byteCount: Swift.min(byteCount, Int(truncatingIfNeeded: found.byteCount &- foundOffset)))
+  }
+
+  /// The region that was hit last, to look into without this value.
+  @inlinable public var lastRegion: RegionEntry {
+    // SAFETY: as in `slice`.
+    @_noAllocation @_noLocks get { unsafe entries[last] }
+  }
+
+  /// Where a run of guest memory is, if one region has all of it.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public mutating func pointer(
+    at address: UInt64, byteCount: UInt64
+  ) -> UnsafeMutablePointer<UInt8>? {
+    if let pointer = unsafe lastRegion.pointer(at: address, byteCount: byteCount) {
+      return unsafe pointer
+    }
+    return unsafe pointerElsewhere(at: address, byteCount: byteCount)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  @usableFromInline
+  mutating func pointerElsewhere(
+    at address: UInt64, byteCount: UInt64
+  ) -> UnsafeMutablePointer<UInt8>? {
+    guard find(address) else { return nil }
+    // SAFETY: as above.
+    let entry = unsafe entries[last]
+    let offset = address &- entry.guestAddress
+    guard byteCount <= entry.byteCount &- offset else { return nil }
+    return unsafe entry.base + Int(truncatingIfNeeded: offset)
   }
 
   /// Makes `last` the region of an address; false if there is none.

@@ -25,16 +25,16 @@ public struct HelperLinks: ~Copyable {
   static var forgetCapacity: Int { @_noAllocation @_noLocks get { 512 } }
 
   private let links: UnsafeMutablePointer<Link>
-  private let count: Int
-  private let policy: HelperPolicy
+  @usableFromInline let count: Int
+  @usableFromInline let policy: HelperPolicy
   private let sessionCapacity: UInt32
   private let workerSleep: SleepWord?
   private let ring: SubmissionRing
   private let counters: CounterBlock
   /// Operations that helpers have.
-  public private(set) var operationCount = 0
+  public internal(set) var operationCount = 0
   /// Sessions whose keys helpers have yet to wipe.
-  public private(set) var pendingForgetCount = 0
+  public internal(set) var pendingForgetCount = 0
 
   /// - `crew`: outlives the value; nil where there are no helpers.
   /// - `ring`: the worker's, through which helpers are woken.
@@ -56,16 +56,16 @@ public struct HelperLinks: ~Copyable {
   deinit { unsafe links.deallocate() }
 
   /// Whether there are helpers at all.
-  public var exist: Bool { @_noAllocation @_noLocks get { count > 0 } }
+  @inlinable public var exist: Bool { @_noAllocation @_noLocks get { count > 0 } }
 
   /// Whether anything will come back.
-  public var areBusy: Bool {
+  @inlinable public var areBusy: Bool {
     @_noAllocation @_noLocks get { operationCount &+ pendingForgetCount > 0 }
   }
 
   /// Whether an operation is one for a helper.
   @_noAllocation @_noLocks
-  public func help(_ operation: UnsafeMutablePointer<CryptoOperation>) -> Bool {
+  @inlinable public func help(_ operation: UnsafeMutablePointer<CryptoOperation>) -> Bool {
     unsafe policy.helps(operation)
   }
 

@@ -1,3 +1,4 @@
+public import CLinuxShims
 public import Counters
 public import CryptoDevice
 public import CryptoTypes
@@ -19,7 +20,7 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
       if unsafe helpers.help(operation) {
         // From `give` on, the operation is the helper's.
         unsafe SlotTable.slot(of: operation).pointee.epoch = epoch
-        adjustInFlight(epoch, by: 1)
+        addInFlight(1)
         unsafe helpers.give(operation)
       } else {
         unsafe batch[kept] = operation
@@ -35,8 +36,10 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
   mutating func collectFromHelpers() -> Bool {
     let pendingForgetCount = helpers.pendingForgetCount
     var any = false
+    var now: UInt64 = 0
     while let operation = unsafe helpers.nextCompletion() {
-      unsafe completeLate(operation)
+      if !any { now = clinux_ticks() }
+      unsafe completeLate(operation, now)
       any = true
     }
     return any || helpers.pendingForgetCount != pendingForgetCount

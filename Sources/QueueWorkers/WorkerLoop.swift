@@ -39,6 +39,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   @usableFromInline var retireLimit: UInt64 = 0
   /// Used entries written and not yet published.
   @usableFromInline var unpublishedCount = 0
+  @usableFromInline var tally = CompletionTally()
 
   public init(
     queue: consuming Queue, memory: MemoryView, processor: consuming RequestProcessor,
@@ -85,13 +86,9 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     // The driver may have filled the ring before the queue was started here.
     queue.suppressKicks()
     while !events.stopRequested {
-      forgetRetired()
-      if try drain() {
+      if try turn() {
         lastWork = clinux_ticks()
         isSpinning = false
-        // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
-        if try !comesToRest() { events.flush() }
-        reap()
         continue
       }
       if shouldSpin(since: lastWork) {
@@ -105,6 +102,18 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       try sleep()
       isSpinning = false
     }
+  }
+
+  /// One turn of `run`, for who plays the worker's thread: takes what there is and answers what is done; false if there
+  /// was nothing to do.
+  @inlinable
+  public mutating func turn() throws(QueueError) -> Bool {
+    forgetRetired()
+    guard try drain() else { return false }
+    // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
+    if try !comesToRest() { events.flush() }
+    reap()
+    return true
   }
 
   @inlinable
@@ -210,16 +219,21 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     guard batchCount > 0 else { return }
     // SAFETY: the first batchCount entries were written by `takeOne`.
     unsafe lane.submit(UnsafeMutableBufferPointer(start: batch, count: batchCount))
-    for index in 0..<batchCount {
+    let now = clinux_ticks()
+    var index = 0
+    var inFlightCount = 0
+    while index < batchCount {
       let operation = unsafe batch[index]
       let slot = unsafe SlotTable.slot(of: operation)
       if unsafe operation.pointee.disposition == .done {
-        unsafe complete(slot)
+        unsafe complete(slot, now)
       } else {
         unsafe slot.pointee.epoch = epoch
-        adjustInFlight(epoch, by: 1)
+        inFlightCount &+= 1
       }
+      index &+= 1
     }
+    if inFlightCount > 0 { addInFlight(inFlightCount) }
     batchCount = 0
   }
 
@@ -227,25 +241,40 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   @inlinable
   mutating func collect() -> Bool {
     var any = false
+    // Read once for all that is there: they become visible to the driver together.
+    var now: UInt64 = 0
     while let operation = unsafe lane.nextCompletion() {
-      unsafe completeLate(operation)
+      if !any { now = clinux_ticks() }
+      unsafe completeLate(operation, now)
       any = true
     }
     if helpers.areBusy, collectFromHelpers() { any = true }
+    if any { noteInFlight() }
     return any
   }
 
-  /// Completes an operation that was in flight.
+  /// Completes an operation that was in flight; `noteInFlight` is the caller's.
   @inlinable
-  mutating func completeLate(_ operation: UnsafeMutablePointer<CryptoOperation>) {
+  mutating func completeLate(_ operation: UnsafeMutablePointer<CryptoOperation>, _ now: UInt64) {
     let slot = unsafe SlotTable.slot(of: operation)
-    adjustInFlight(unsafe slot.pointee.epoch, by: -1)
-    unsafe complete(slot)
+    if unsafe slot.pointee.epoch == 0 {
+      inFlightByEpoch.0 &-= 1
+    } else {
+      inFlightByEpoch.1 &-= 1
+    }
+    unsafe complete(slot, now)
   }
 
+  /// Counts operations that were submitted in this half of the grace period.
   @inlinable
-  mutating func adjustInFlight(_ epoch: UInt8, by amount: Int) {
-    if epoch == 0 { inFlightByEpoch.0 &+= amount } else { inFlightByEpoch.1 &+= amount }
+  mutating func addInFlight(_ count: Int) {
+    if epoch == 0 { inFlightByEpoch.0 &+= count } else { inFlightByEpoch.1 &+= count }
+    noteInFlight()
+  }
+
+  /// Shows how many are in flight.
+  @inlinable
+  mutating func noteInFlight() {
     let count = UInt64(inFlightByEpoch.0 &+ inFlightByEpoch.1)
     counters.setGauge(.inFlight, count)
     if count > mostInFlight {
@@ -254,17 +283,15 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     }
   }
 
+  /// Answers a request; `now` is when it was finished.
   @inlinable
-  mutating func complete(_ slot: UnsafeMutablePointer<RequestSlot>) {
+  mutating func complete(_ slot: UnsafeMutablePointer<RequestSlot>, _ now: UInt64) {
     if unsafe slot.pointee.isBounced { counters.add(.bounced, 1) }
     let written = unsafe processor.finish(slot)
-    let byteCount = unsafe slot.pointee.operation.sourceByteCount
-    counters.add(.requests, 1)
-    counters.add(.bytes, UInt64(byteCount))
-    counters.record(
-      row: unsafe slot.pointee.row, engine: unsafe slot.pointee.operation.engineIndex,
-      byteCount: UInt64(byteCount), statusCode: unsafe slot.pointee.status,
-      ticks: clinux_ticks() &- (unsafe slot.pointee.startTicks))
+    unsafe tally.add(
+      row: slot.pointee.row, engine: slot.pointee.operation.engineIndex,
+      status: slot.pointee.status, byteCount: slot.pointee.operation.sourceByteCount,
+      ticks: now &- slot.pointee.startTicks, counters)
     queue.complete(unsafe slot.pointee.ticket, writtenByteCount: written)
     unpublishedCount &+= 1
     unsafe processor.slots.release(slot)
@@ -275,6 +302,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   mutating func publish() {
     guard unpublishedCount > 0 else { return }
     unpublishedCount = 0
+    tally.flush(counters)
     if queue.publish() {
       events.signalCall()
       counters.add(.callsSent, 1)

@@ -5,8 +5,8 @@ import Synchronization
 /// The few words that a worker and its control side share, each written by one of them.
 @safe
 public final class WorkerShared: @unchecked Sendable {
-  /// One cache line each, so that the control side's words do not bounce the worker's.
-  private static let lineWords = 8
+  /// A pair of cache lines each, so that the control side's words do not bounce the worker's.
+  private static let lineWords = 16
   private static let stopWord = 0
   private static let baseWord = lineWords
 
@@ -17,7 +17,10 @@ public final class WorkerShared: @unchecked Sendable {
 
   public init() throws(SystemError) {
     wakeDescriptor = try EventFD()
-    unsafe words = .allocate(capacity: Self.lineWords * 2)
+    // Aligned, so that nothing else lies in the stop word's lines, which the worker reads on each turn.
+    unsafe words = UnsafeMutableRawPointer.allocate(
+      byteCount: Self.lineWords * 16, alignment: Self.lineWords * 8
+    ).bindMemory(to: UInt64.self, capacity: Self.lineWords * 2)
     unsafe words.initialize(repeating: 0, count: Self.lineWords * 2)
   }
 

@@ -12,11 +12,35 @@ extension DaemonSnapshot {
       writer.sample(
         "vhost_crypto_engine_info", [("engine", engine.name), ("version", engine.version)], 1)
     }
+    writer.family("vhost_crypto_build", .info, help: "How the daemon was built.")
+    writer.sample(
+      "vhost_crypto_build_info",
+      [("architecture", build.architecture), ("configuration", build.configuration)], 1)
+    writeProcess(&writer)
     writeDevices(&writer)
     writeQueues(&writer)
     writeAlgorithms(&writer)
     writer.end()
     return writer.text
+  }
+
+  /// Under the names that Prometheus's client libraries use.
+  private func writeProcess(_ writer: inout OpenMetricsWriter) {
+    writer.family(
+      "process_cpu_seconds", .counter, unit: "seconds", help: "Processor time of all threads.")
+    writer.sample("process_cpu_seconds_total", [], process.cpuSeconds)
+    writer.family(
+      "process_start_time_seconds", .gauge, unit: "seconds", help: "When it started, since 1970.")
+    writer.sample("process_start_time_seconds", [], process.startSeconds)
+    writer.family(
+      "process_resident_memory_bytes", .gauge, unit: "bytes", help: "Memory in use.")
+    writer.sample("process_resident_memory_bytes", [], process.residentBytes)
+    writer.family("process_open_fds", .gauge, help: "Open file descriptors.")
+    writer.sample("process_open_fds", [], process.openFiles)
+    writer.family("process_max_fds", .gauge, help: "File descriptors that may be open.")
+    writer.sample("process_max_fds", [], process.maximumFiles)
+    writer.family("process_threads", .gauge, help: "Threads.")
+    writer.sample("process_threads", [], process.threads)
   }
 
   private func writeDevices(_ writer: inout OpenMetricsWriter) {
@@ -25,6 +49,14 @@ extension DaemonSnapshot {
     for device in devices {
       writer.sample(
         "vhost_crypto_device_connected", [("device", device.name)], device.connected ? 1 : 0)
+    }
+    writer.family(
+      "vhost_crypto_control_queue_faulty", .gauge,
+      help: "Whether the control queue has stopped because the guest corrupted its ring.")
+    for device in devices {
+      writer.sample(
+        "vhost_crypto_control_queue_faulty", [("device", device.name)],
+        device.controlFault == nil ? 0 : 1)
     }
     writer.family("vhost_crypto_sessions_open", .gauge, help: "Sessions that exist.")
     for device in devices {
@@ -50,6 +82,10 @@ extension DaemonSnapshot {
   private func writeQueues(_ writer: inout OpenMetricsWriter) {
     let gauges: [(String, String, (QueueStatistics) -> UInt64)] = [
       ("running", "Whether a worker serves the queue.", { $0.running ? 1 : 0 }),
+      (
+        "faulty", "Whether the queue has stopped because the guest corrupted its ring.",
+        { $0.fault == nil ? 0 : 1 }
+      ),
       ("in_flight", "Requests taken and not answered yet.", \.inFlight),
       (
         "in_flight_max", "The most requests that were taken and not answered, since the start.",
@@ -64,6 +100,7 @@ extension DaemonSnapshot {
     }
     let counters: [(String, String, KeyPath<QueueStatistics, UInt64>)] = [
       ("requests", "Requests answered.", \.requests),
+      ("starts", "Times that a worker was started for the queue.", \.starts),
       ("kicks", "Wake-ups by the guest.", \.kicks),
       ("calls_sent", "Interrupts sent to the guest.", \.callsSent),
       ("calls_suppressed", "Completions that needed no interrupt.", \.callsSuppressed),
@@ -84,6 +121,23 @@ extension DaemonSnapshot {
     writer.family("vhost_crypto_queue_bytes", .counter, unit: "bytes", help: "Source bytes.")
     forEachQueue { labels, queue in
       writer.sample("vhost_crypto_queue_bytes_total", labels, queue.bytes)
+    }
+    writer.family(
+      "vhost_crypto_queue_cpu_seconds", .counter, unit: "seconds",
+      help: "Processor time of the queue's workers and of their helpers.")
+    forEachQueue { labels, queue in
+      for (thread, seconds) in [("worker", queue.cpuSeconds), ("helper", queue.helperCPUSeconds)] {
+        writer.sample(
+          "vhost_crypto_queue_cpu_seconds_total", labels + [("thread", thread)], seconds)
+      }
+    }
+    writer.family(
+      "vhost_crypto_queue_errors", .counter,
+      help: "Requests of known algorithms that were answered with an error.")
+    forEachQueue { labels, queue in
+      for (status, count) in queue.statuses.sorted(by: { $0.key < $1.key }) {
+        writer.sample("vhost_crypto_queue_errors_total", labels + [("status", status)], count)
+      }
     }
     writer.family("vhost_crypto_queue_batch_size", .histogram, help: "Requests taken at a time.")
     forEachQueue { labels, queue in

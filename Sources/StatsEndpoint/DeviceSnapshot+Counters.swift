@@ -6,8 +6,16 @@ public struct MeasuredQueue: Sendable {
   public var index: Int
   /// Whether a worker serves the queue now.
   public var isRunning: Bool
+  /// How often a worker was started.
+  public var starts: UInt64 = 0
+  /// Why the ring has stopped, if the guest corrupted it.
+  public var fault: String?
   /// The CPU that the worker is pinned to.
   public var cpu: Int?
+  /// Processor time of all its workers so far.
+  public var cpuSeconds: Double = 0
+  /// Processor time of their helpers.
+  public var helperCPUSeconds: Double = 0
   public var counters: QueueSnapshot
 
   public init(index: Int, isRunning: Bool, cpu: Int?, counters: QueueSnapshot) {
@@ -24,11 +32,12 @@ extension DeviceSnapshot {
   /// `engineNames` are the engines by their index in the counters.
   public init(
     name: String, socket: String, connected: Bool, features: UInt64, sessions: SessionSnapshot,
-    queues measured: [MeasuredQueue], engineNames: [String]
+    queues measured: [MeasuredQueue], engineNames: [String], controlFault: String? = nil
   ) {
     self.name = name
     self.socket = socket
     self.connected = connected
+    self.controlFault = controlFault
     self.features = features
     self.sessions = SessionStatistics(
       open: sessions.open, created: sessions.created, destroyed: sessions.destroyed,
@@ -56,9 +65,14 @@ extension QueueStatistics {
     let counters = queue.counters
     index = queue.index
     running = queue.isRunning
+    starts = queue.starts
+    fault = queue.fault
     cpu = queue.cpu
+    cpuSeconds = queue.cpuSeconds
+    helperCPUSeconds = queue.helperCPUSeconds
     requests = counters[.requests]
     bytes = counters[.bytes]
+    statuses = StatusNames.counts(counters.rows.reduce([]) { StatusNames.sum($0, $1.statuses) })
     inFlight = counters[.inFlight]
     inFlightMaximum = counters[.inFlightMaximum]
     batches = counters[.batches]
@@ -79,12 +93,25 @@ extension QueueStatistics {
   }
 }
 
-extension AlgorithmStatistics {
-  /// Names of `VIRTIO_CRYPTO_*` statuses by their number.
-  private static let statusNames = [
+/// `VIRTIO_CRYPTO_*` statuses by name.
+private enum StatusNames {
+  static let all = [
     "OK", "ERR", "BADMSG", "NOTSUPP", "INVSESS", "NOSPC", "KEY_REJECTED", "OTHER",
   ]
 
+  /// The errors among counts by status.
+  static func counts(_ statuses: [UInt64]) -> [String: UInt64] {
+    var counts: [String: UInt64] = [:]
+    for (name, count) in zip(all, statuses).dropFirst() where count > 0 { counts[name] = count }
+    return counts
+  }
+
+  static func sum(_ first: [UInt64], _ second: [UInt64]) -> [UInt64] {
+    first.isEmpty ? second : zip(first, second).map(&+)
+  }
+}
+
+extension AlgorithmStatistics {
   init(_ snapshot: RowSnapshot, engineNames: [String]) {
     let row = StatisticsRow(index: snapshot.row)
     let index = Int(snapshot.engine)
@@ -95,24 +122,33 @@ extension AlgorithmStatistics {
     requests = snapshot.requests
     bytes = snapshot.bytes
     errors = snapshot.errors
-    statuses = [:]
-    for (name, count) in zip(Self.statusNames, snapshot.statuses).dropFirst() where count > 0 {
-      statuses[name] = count
-    }
+    statuses = StatusNames.counts(snapshot.statuses)
     latencyNanoseconds = LatencyStatistics(snapshot.latency)
   }
 }
 
 extension QEMUStatistics {
   init(_ algorithms: [AlgorithmStatistics]) {
-    for algorithm in algorithms where ["cipher", "chain"].contains(algorithm.service) {
-      if algorithm.operation == "encrypt" {
-        symEncryptOps &+= algorithm.requests
-        symEncryptBytes &+= algorithm.bytes
-      } else {
-        symDecryptOps &+= algorithm.requests
-        symDecryptBytes &+= algorithm.bytes
+    for algorithm in algorithms {
+      switch (algorithm.service, algorithm.operation) {
+      case ("cipher", "encrypt"), ("chain", "encrypt"):
+        add(algorithm, \.symEncryptOps, \.symEncryptBytes)
+      case ("cipher", "decrypt"), ("chain", "decrypt"):
+        add(algorithm, \.symDecryptOps, \.symDecryptBytes)
+      case ("akcipher", "encrypt"): add(algorithm, \.asymEncryptOps, \.asymEncryptBytes)
+      case ("akcipher", "decrypt"): add(algorithm, \.asymDecryptOps, \.asymDecryptBytes)
+      case ("akcipher", "sign"): add(algorithm, \.asymSignOps, \.asymSignBytes)
+      case ("akcipher", "verify"): add(algorithm, \.asymVerifyOps, \.asymVerifyBytes)
+      default: break
       }
     }
+  }
+
+  private mutating func add(
+    _ algorithm: AlgorithmStatistics, _ operations: WritableKeyPath<Self, UInt64>,
+    _ bytes: WritableKeyPath<Self, UInt64>
+  ) {
+    self[keyPath: operations] &+= algorithm.requests
+    self[keyPath: bytes] &+= algorithm.bytes
   }
 }

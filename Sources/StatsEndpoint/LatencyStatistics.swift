@@ -17,6 +17,21 @@ public struct LatencyStatistics: Codable, Equatable, Sendable {
   public var count: UInt64
   /// All of them together, in nanoseconds.
   public var total: Double
+  /// The worker's own buckets that were used, from short to long: for differences between two snapshots.
+  ///
+  /// Left out where they were not asked for.
+  public var buckets: [Bucket]?
+
+  /// Requests that took about so long: the middle of a bucket.
+  public struct Bucket: Codable, Equatable, Sendable {
+    public var nanoseconds: UInt64
+    public var count: UInt64
+
+    public init(nanoseconds: UInt64, count: UInt64) {
+      self.nanoseconds = nanoseconds
+      self.count = count
+    }
+  }
 
   /// A step of the cumulative histogram.
   public struct Bound: Codable, Equatable, Sendable {
@@ -36,16 +51,19 @@ public struct LatencyStatistics: Codable, Equatable, Sendable {
     var histogram = Histogram<UInt64>(
       highestTrackableValue: Swift.max(2, max), numberOfSignificantValueDigits: .two)
     histogram.autoResize = true
+    var used: [Bucket] = []
     var steps = Self.bounds.map { Bound(nanoseconds: $0, count: 0) }
     for (index, count) in latency.buckets.enumerated() where count > 0 {
       let values = LatencyBuckets.values(of: index)
       let middle = (Double(values.lowerBound) + Double(values.upperBound)) / 2 * factor
+      used.append(Bucket(nanoseconds: Self.nanoseconds(middle), count: count))
       histogram.record(Swift.min(Self.nanoseconds(middle), max), count: count)
       let longest = Self.nanoseconds(Double(values.upperBound) * factor)
       for step in steps.indices where longest <= steps[step].nanoseconds {
         steps[step].count &+= count
       }
     }
+    buckets = used
     atMost = steps
     count = histogram.totalCount
     mean = count == 0 ? 0 : total / Double(count)

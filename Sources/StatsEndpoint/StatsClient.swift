@@ -1,6 +1,7 @@
-internal import FlyingFox
-internal import FlyingSocks
 public import Foundation
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
 
 /// Why statistics could not be fetched.
 public enum StatsClientError: Error, Equatable, CustomStringConvertible {
@@ -21,6 +22,9 @@ public enum StatsClientError: Error, Equatable, CustomStringConvertible {
 
 /// Fetches statistics from a running daemon.
 public enum StatsClient {
+  /// More than any daemon has to say.
+  private static let largestAnswer = 256 << 20
+
   /// Asks for `target`, such as `/stats`, and gives the body of the answer.
   ///
   /// Waits at most `timeout`.
@@ -34,24 +38,35 @@ public enum StatsClient {
     guard place.inode != nil else {
       throw .unavailable(path: socketPath, reason: "there is no such socket")
     }
-    let result = await withTaskGroup(of: Result<Data, StatsClientError>.self) { group in
-      group.addTask { await exchange(target, socketPath: socketPath) }
-      group.addTask {
-        try? await Task.sleep(for: timeout)
-        return .failure(.unavailable(path: socketPath, reason: "no answer within \(timeout)"))
-      }
-      let first = await group.next()
-      group.cancelAll()
-      return first
+    let answer: Answer
+    do {
+      answer = try await exchange(target, socketPath: socketPath, timeout: timeout)
+    } catch let error as IOError {
+      // SAFETY: strerror's text is copied at once.
+      let reason = unsafe String(cString: strerror(error.errnoCode))
+      throw .unavailable(path: socketPath, reason: reason)
+    } catch is Silence {
+      throw .unavailable(path: socketPath, reason: "no answer within \(timeout)")
+    } catch {
+      throw .unexpectedAnswer(path: socketPath, reason: "\(error)")
     }
-    return try (result ?? .failure(.unavailable(path: socketPath, reason: "cancelled"))).get()
+    guard answer.status == 200 else {
+      let words = String(decoding: answer.body.prefix(200), as: UTF8.self)
+        .trimmingCharacters(in: .whitespacesAndNewlines)
+      throw .unexpectedAnswer(
+        path: socketPath, reason: "\(target) gives status \(answer.status) (\(words))")
+    }
+    return answer.body
   }
 
   /// Asks for `/stats` and decodes the answer.
+  ///
+  /// `hasBuckets`: with all of the latencies, for differences.
   public static func snapshot(
-    socketPath: String
+    socketPath: String, hasBuckets: Bool = false
   ) async throws(StatsClientError) -> DaemonSnapshot {
-    let body = try await fetch("/stats", socketPath: socketPath)
+    let body = try await fetch(
+      hasBuckets ? "/stats?buckets=all" : "/stats", socketPath: socketPath)
     do {
       return try JSONDecoder().decode(DaemonSnapshot.self, from: body)
     } catch {
@@ -59,33 +74,81 @@ public enum StatsClient {
     }
   }
 
+  private struct Silence: Error {}
+
+  private struct Answer: Sendable {
+    var status: UInt
+    var body: Data
+  }
+
   private static func exchange(
-    _ target: String, socketPath: String
-  ) async -> Result<Data, StatsClientError> {
-    do {
-      var client = HTTPClient()
-      let request = HTTPRequest(
-        method: .GET, version: .http11, path: target, query: [], headers: [.host: "localhost"],
-        body: HTTPBodySequence())
-      let response = try await client.sendHTTPRequest(request, to: .unix(path: socketPath))
-      guard response.statusCode == .ok else {
-        return .failure(
-          .unexpectedAnswer(
-            path: socketPath, reason: "\(target) gives status \(response.statusCode.code)"))
+    _ target: String, socketPath: String, timeout: Duration
+  ) async throws -> Answer {
+    let loop = StatsThread.group.next()
+    let answer = loop.makePromise(of: Answer.self)
+    let milliseconds = Int64((timeout / .milliseconds(1)).rounded(.up))
+    let patience = loop.scheduleTask(in: .milliseconds(milliseconds)) { answer.fail(Silence()) }
+    let connecting = ClientBootstrap(group: loop)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHTTPClientHandlers()
+          try channel.pipeline.syncOperations.addHandler(Receiver(target: target, answer: answer))
+        }
       }
-      return .success(try await response.bodyData)
-    } catch let error as SocketError {
-      return .failure(.unavailable(path: socketPath, reason: error.reason))
-    } catch {
-      return .failure(.unexpectedAnswer(path: socketPath, reason: "\(error)"))
+      .connect(unixDomainSocketPath: socketPath)
+    connecting.whenFailure { answer.fail($0) }
+    defer {
+      patience.cancel()
+      connecting.whenSuccess { $0.close(promise: nil) }
+    }
+    return try await withTaskCancellationHandler {
+      try await answer.futureResult.get()
+    } onCancel: {
+      answer.fail(CancellationError())
     }
   }
-}
 
-extension SocketError {
-  /// What happened, without the library's own words around it.
-  var reason: String {
-    if case .failed(_, _, let message) = self { return message }
-    return "the connection was closed"
+  /// Sends the request and takes the answer in.
+  private final class Receiver: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private struct TooLong: Error, CustomStringConvertible {
+      let description = "its answer does not end"
+    }
+    private struct Broken: Error, CustomStringConvertible {
+      let description = "the connection was closed before the answer's end"
+    }
+
+    private let target: String
+    private let promise: EventLoopPromise<Answer>
+    private var answer = Answer(status: 0, body: Data())
+
+    init(target: String, answer: EventLoopPromise<Answer>) {
+      self.target = target
+      promise = answer
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+      let head = HTTPRequestHead(
+        version: .http1_1, method: .GET, uri: target,
+        headers: ["Host": "localhost", "Connection": "close"])
+      context.write(wrapOutboundOut(.head(head)), promise: nil)
+      context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      switch unwrapInboundIn(data) {
+      case .head(let head): answer.status = head.status.code
+      case .body(let bytes):
+        answer.body.append(contentsOf: bytes.readableBytesView)
+        if answer.body.count > largestAnswer { promise.fail(TooLong()) }
+      case .end: promise.succeed(answer)
+      }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { promise.fail(error) }
+
+    func channelInactive(context: ChannelHandlerContext) { promise.fail(Broken()) }
   }
 }

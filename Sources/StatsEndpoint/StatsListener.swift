@@ -28,8 +28,8 @@ public final class StatsListener: Sendable {
     inode = nil
   }
 
-  /// For calls that borrow it.
-  var rawValue: Int32 { socket.rawValue }
+  /// Another descriptor of the socket.
+  func duplicate() throws(SystemError) -> FileDescriptor { try socket.duplicate() }
 
   deinit { place?.remove(inode: inode) }
 }

@@ -1,147 +1,105 @@
-internal import FlyingFox
-internal import FlyingSocks
-internal import Foundation
+internal import Glibc
+internal import LinuxSystem
 public import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
 
 /// Serves statistics over HTTP/1.1 on a Unix socket.
 ///
-/// Each connection is a task of its own: a reader that stalls delays nobody else.
+/// One thread serves all connections, each for one request, and never waits for any of them; what they can take is
+/// bounded (`StatsLimits`).
 public actor StatsServer {
-  private let source: any StatsSource
-  private let logger: Logger
   /// Gone, and with it the socket file, when `run` has ended.
   private var listener: StatsListener?
-  private var server: HTTPServer?
+  private let whenListening: @Sendable () -> Void
+  private let routes: StatsRoutes
+  private let limits: StatsLimits
+  private let logger: Logger
+  private var channel: (any Channel)?
   private var isStopped = false
 
-  public init(listener: StatsListener, source: any StatsSource, logger: Logger) {
+  /// - `listener`: the server's from now on.
+  /// - `whenListening`: called when requests are answered from now on.
+  public init(
+    listener: StatsListener, source: any StatsSource, limits: StatsLimits = StatsLimits(),
+    logger: Logger, whenListening: @escaping @Sendable () -> Void = {}
+  ) {
     self.listener = listener
-    self.source = source
+    self.whenListening = whenListening
+    routes = StatsRoutes(source: source)
+    self.limits = limits
     self.logger = logger
   }
 
   /// Serves until `stop` or the task's cancellation, and removes the socket then.
   ///
-  /// A server that fails, for want of file descriptors, say, is started again after a second.
+  /// A server that fails is started again after a second.
   public func run() async throws {
     defer { listener = nil }
     while let listener, !isStopped, !Task.isCancelled {
-      do {
-        try await serve(listener)
-      } catch {
-        if isStopped || Task.isCancelled { break }
-        logger.warning(
-          "the statistics server failed and starts again",
-          metadata: ["error": "\(error)", "path": "\(listener.path)"])
-        try? await Task.sleep(for: .seconds(1))
-      }
+      let table = ConnectionTable(limits: limits, eventLoop: StatsThread.group.next())
+      try await serve(listener, table)
+      if isStopped || Task.isCancelled { return }
+      logger.warning(
+        "the statistics server failed and starts again", metadata: ["path": "\(listener.path)"])
+      try? await Task.sleep(for: .seconds(1))
     }
   }
 
   /// Ends `run` and closes all connections.
   public func stop() async {
     isStopped = true
-    await server?.stop()
+    channel?.close(promise: nil)
   }
 
   /// Whether requests are answered already.
-  public var isListening: Bool {
-    get async { await server?.isListening ?? false }
+  public var isListening: Bool { channel != nil }
+
+  private func serve(_ socket: StatsListener, _ table: ConnectionTable) async throws {
+    let listener: any Channel
+    do {
+      // The channel closes its own copy.
+      listener = try await bootstrap(table).withBoundSocket(socket.duplicate().release()).get()
+    } catch let error as IOError {
+      // SAFETY: strerror's text is copied at once.
+      let reason = unsafe String(cString: strerror(error.errnoCode))
+      throw StatsServerError.cannotPrepare(path: socket.path, reason: reason)
+    }
+    defer { channel = nil }
+    channel = listener
+    // A stop that came before this found nothing to stop.
+    if isStopped { listener.close(promise: nil) }
+    logger.info("statistics are served", metadata: ["path": "\(socket.path)"])
+    whenListening()
+    try await withTaskCancellationHandler {
+      try await listener.closeFuture.get()
+    } onCancel: {
+      listener.close(promise: nil)
+    }
+    await table.closeAll()
   }
 
-  private func serve(_ listener: StatsListener) async throws {
-    let server = HTTPServer(
-      address: .unix(abstractNamespace: "vhost-user-crypto/\(UUID())"), timeout: 15,
-      pool: AdoptingPool(HTTPServer.defaultPool(), listener: listener.rawValue),
-      logger: QuietLogger(logger: logger),
-      handler: StatsHandler(renderer: SnapshotRenderer(source: source)))
-    self.server = server
-    defer { self.server = nil }
-    try await withThrowingTaskGroup(of: Bool.self) { group in
-      group.addTask {
-        try await server.run()
-        return false
+  private func bootstrap(_ table: ConnectionTable) -> ServerBootstrap {
+    let routes = routes
+    return ServerBootstrap(group: table.eventLoop)
+      .serverChannelOption(.backlog, value: 256)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let connection = StatsConnection(routes: routes, table: table)
+          let pipeline = channel.pipeline.syncOperations
+          try pipeline.addHandler(
+            RequestSizeLimit(connection, byteCount: table.limits.requestByteCount))
+          try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
+          try pipeline.addHandler(HTTPResponseEncoder())
+          try pipeline.addHandler(connection)
+        }
       }
-      group.addTask {
-        try await server.waitUntilListening()
-        return true
-      }
-      guard try await group.next() == true else {
-        group.cancelAll()
-        return
-      }
-      // A stop that came before the library listened found nothing to stop there.
-      if isStopped {
-        group.cancelAll()
-        await server.stop()
-        return
-      }
-      logger.info("statistics are served", metadata: ["path": "\(listener.path)"])
-      _ = try await group.next()
-    }
   }
 }
 
-/// Takes and writes out one snapshot at a time: many readers at once keep one thread busy, not all of them.
-actor SnapshotRenderer {
-  private let source: any StatsSource
-
-  init(source: any StatsSource) { self.source = source }
-
-  /// One line of JSON with sorted keys.
-  func json() throws -> Data {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return try encoder.encode(source.snapshot()) + Data("\n".utf8)
-  }
-
-  func openMetrics() -> Data { Data(source.snapshot().openMetrics().utf8) }
-}
-
-/// Answers requests.
-struct StatsHandler: HTTPHandler {
-  let renderer: SnapshotRenderer
-
-  func handleRequest(_ request: HTTPRequest) async throws -> HTTPResponse {
-    guard ["/stats", "/metrics", "/healthz"].contains(request.path) else {
-      return Self.text(.notFound, "try /stats, /metrics or /healthz\n")
-    }
-    guard request.method == .GET else {
-      return Self.text(.methodNotAllowed, "only GET is served\n", ["Allow": "GET"])
-    }
-    switch request.path {
-    case "/stats":
-      return Self.respond(.ok, try await renderer.json(), contentType: "application/json")
-    case "/metrics":
-      return Self.respond(
-        .ok, await renderer.openMetrics(), contentType: OpenMetricsWriter.contentType)
-    default:
-      return Self.text(.ok, "ok\n")
-    }
-  }
-
-  private static func text(
-    _ status: HTTPStatusCode, _ text: String, _ more: [String: String] = [:]
-  ) -> HTTPResponse {
-    respond(status, Data(text.utf8), contentType: "text/plain; charset=utf-8", more)
-  }
-
-  private static func respond(
-    _ status: HTTPStatusCode, _ body: Data, contentType: String, _ more: [String: String] = [:]
-  ) -> HTTPResponse {
-    var headers: HTTPHeaders = [.contentType: contentType, .cacheControl: "no-store"]
-    for (name, value) in more { headers[HTTPHeader(name)] = value }
-    return HTTPResponse(statusCode: status, headers: headers, body: body)
-  }
-}
-
-/// Passes the HTTP library's messages on as debugging output; clients can cause them at will.
-private struct QuietLogger: FlyingSocks.Logging {
-  let logger: Logger
-
-  func logDebug(_ debug: @autoclosure () -> String) { logger.trace("\(debug())") }
-  func logInfo(_ info: @autoclosure () -> String) { logger.trace("\(info())") }
-  func logWarning(_ warning: @autoclosure () -> String) { logger.debug("\(warning())") }
-  func logError(_ error: @autoclosure () -> String) { logger.debug("\(error())") }
-  func logCritical(_ critical: @autoclosure () -> String) { logger.debug("\(critical())") }
+/// The one thread on which servers and clients of the process wait for their sockets; it is never ended.
+enum StatsThread {
+  static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 }

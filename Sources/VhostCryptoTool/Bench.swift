@@ -20,6 +20,7 @@ struct Bench: ParsableCommand {
 
       Examples:
         vhost-crypto bench --daemon .build/release/vhost-user-crypto --raw --cpu 0 --backend-cpu 1
+        vhost-crypto bench --daemon .build/release/vhost-user-crypto --size 64,1KiB,16KiB,64KiB --plot speed.svg
         vhost-crypto bench --socket-path /run/a.sock --against /run/b.sock --samples 21 --seconds 0.3
       """)
 
@@ -86,6 +87,12 @@ struct Bench: ParsableCommand {
   @Flag(help: "Print a line of JSON for each measurement.")
   var json = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Draw throughput and latency over size into this file, with what --against and --raw measured.",
+      valueName: "svg"))
+  var plot: String?
+
   @OptionGroup var comparison: BenchComparisonOptions
 
   func run() throws {
@@ -111,6 +118,7 @@ struct Bench: ParsableCommand {
     let settings = try checkedSettings()
     let operations = try checkedOperations()
     let sizes = try checkedSizes(for: operations)
+    let chart = try plot.map { try BenchChartFile($0, operations: operations) }
     let child = try daemon.map { try BenchDaemon(program: $0) }
     defer { child?.stop() }
     guard let path = child?.socketPath ?? socketPath else {
@@ -122,15 +130,18 @@ struct Bench: ParsableCommand {
       (operation.fixedByteCount.map { [$0] } ?? sizes).map { (operation, $0) }
     }
     if comparison.isWanted {
-      try compareAll(cases, run)
+      let points = try compareAll(cases, run)
+      try chart?.write(points, settings)
       return
     }
     var wrong: BenchRow?
+    var points: [BenchPoint] = []
     for (index, (operation, size)) in cases.enumerated() {
       let row = try run.measure(operation, byteCount: size)
       if index == 0 && !json { print(BenchReport.header) }
       if json { try BenchReport.printLine(row) } else { print(BenchReport.line(row)) }
       if row.verified != row.compared && wrong == nil { wrong = row }
+      points.append(BenchPoint(row))
     }
     if let wrong {
       throw BenchFailure(
@@ -138,9 +149,12 @@ struct Bench: ParsableCommand {
           + "\(wrong.compared - wrong.verified) of \(wrong.compared) results are wrong",
         status: BenchFailure.wrong)
     }
+    try chart?.write(points, settings)
   }
 
-  private func compareAll(_ cases: [(BenchOperation, Int)], _ run: BenchRun) throws {
+  private func compareAll(
+    _ cases: [(BenchOperation, Int)], _ run: BenchRun
+  ) throws -> [BenchPoint] {
     let againstSettings = try comparison.settings(from: run.settings)
     let comparer = BenchComparer(
       device: run,
@@ -150,12 +164,15 @@ struct Bench: ParsableCommand {
       ceiling: comparison.raw ? try BenchCeiling(engine: comparison.rawEngine) : nil,
       options: comparison, json: json)
     var unsteady: [String] = []
+    var points: [BenchPoint] = []
     for (index, (operation, size)) in cases.enumerated() {
       let lines = try comparer.compare(operation, byteCount: size)
       if index == 0 && !json { print(BenchComparisonLine.header) }
       for line in lines {
         if json { try BenchReport.printLine(line) } else { print(line.tableLine) }
       }
+      // One regime a picture: the one that most rounds are of.
+      if let line = lines.max(by: { $0.rounds < $1.rounds }) { points += BenchPoint.all(of: line) }
       if lines.allSatisfy({ $0.rounds == 0 }) {
         unsteady.append("\(operation.name) at \(size) bytes")
       }
@@ -165,6 +182,7 @@ struct Bench: ParsableCommand {
         message: "the processors' distance changed in every round of "
           + unsteady.joined(separator: ", "), status: BenchFailure.unsteady)
     }
+    return points
   }
 
   // MARK: The command line

@@ -35,6 +35,25 @@ struct BenchSampleLine: Encodable {
   }
 }
 
+/// Latencies of one side in microseconds, from posting a request to seeing it used.
+struct BenchLatencies: Encodable {
+  var p50Microseconds: Double
+  var p99Microseconds: Double
+
+  /// The medians over rounds; nil where nothing was measured through a device.
+  init?(_ rounds: [BenchRound], _ side: BenchSide) {
+    let rows = rounds.flatMap(\.samples).filter { $0.side == side }.compactMap(\.row)
+    guard !rows.isEmpty else { return nil }
+    p50Microseconds = Spread(rows.map(\.latencyMicroseconds.p50)).median
+    p99Microseconds = Spread(rows.map(\.latencyMicroseconds.p99)).median
+  }
+
+  init(_ latency: BenchRow.Latency) {
+    p50Microseconds = latency.p50
+    p99Microseconds = latency.p99
+  }
+}
+
 /// What the rounds of one regime say, as a line of JSON and of the table.
 struct BenchComparisonLine: Encodable {
   var type = "comparison"
@@ -59,6 +78,9 @@ struct BenchComparisonLine: Encodable {
   /// Of each round, not of medians: neighbours in time are compared.
   var deviceToAgainst: Spread?
   var deviceToRaw: Spread?
+  /// Medians of what each round says.
+  var deviceLatency: BenchLatencies?
+  var againstLatency: BenchLatencies?
   var rawEngine: String?
   var verified: UInt64
   var compared: UInt64
@@ -96,6 +118,8 @@ struct BenchComparisonLine: Encodable {
     raw = spread { $0.requestsPerSecond(.raw) }
     deviceToAgainst = ratio(.against)
     deviceToRaw = ratio(.raw)
+    deviceLatency = BenchLatencies(regime, .device)
+    againstLatency = BenchLatencies(regime, .against)
     let samples = all.flatMap(\.samples)
     rawEngine = samples.compactMap(\.engine).first
     verified = samples.reduce(0) { $0 + $1.verified }

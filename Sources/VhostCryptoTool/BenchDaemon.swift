@@ -7,8 +7,8 @@ final class BenchDaemon {
   private let directory: String
   private let process: ChildProcess
 
-  /// Starts the program.
-  init(program: String) throws {
+  /// Starts the program, with a capability file of this text if there is one.
+  init(program: String, configuration: String? = nil) throws {
     directory = NSTemporaryDirectory() + "vhost-crypto-bench-\(getpid())"
     socketPath = directory + "/vhost.sock"
     guard FileManager.default.isExecutableFile(atPath: program) else {
@@ -18,8 +18,14 @@ final class BenchDaemon {
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true,
       attributes: [.posixPermissions: 0o700])
+    var arguments = ["--socket-path=\(socketPath)"]
+    if let configuration {
+      let path = directory + "/capabilities.yaml"
+      try configuration.write(toFile: path, atomically: true, encoding: .utf8)
+      arguments.append("--config=\(path)")
+    }
     process = try ChildProcess(
-      program: program, arguments: ["--socket-path=\(socketPath)"], inheritsStandardError: true)
+      program: program, arguments: arguments, inheritsStandardError: true)
   }
 
   /// Ends it and removes its directory.

@@ -18,14 +18,14 @@ struct Stats: AsyncParsableCommand {
       Ends with status 69 when no daemon answers.
       """)
 
-  @Option(help: "The daemon's statistics socket (--stats-socket, or stats.socket in its file).")
-  var statsSocket = "/run/vhost-user-crypto/stats.sock"
+  @OptionGroup var endpoint: StatsSocketOptions
 
   @Flag(help: "Print the daemon's JSON as it is.")
   var json = false
 
   func run() async throws {
     do {
+      let statsSocket = endpoint.statsSocket
       if json {
         FileHandle.standardOutput.write(
           try await StatsClient.fetch("/stats", socketPath: statsSocket))

@@ -6,8 +6,13 @@ enum StatsTable {
   static func render(_ snapshot: DaemonSnapshot) -> String {
     let engines = snapshot.engines.map { "\($0.name) (\($0.version))" }.joined(separator: ", ")
     var text =
-      "vhost-user-crypto \(snapshot.version), up \(duration(snapshot.uptimeSeconds)), "
+      "vhost-user-crypto \(snapshot.version), up \(TopText.duration(snapshot.uptimeSeconds)), "
       + "engines: \(engines.isEmpty ? "none" : engines)\n"
+    let process = snapshot.process
+    text +=
+      "process \(process.pid): \(seconds(process.cpuSeconds)) of processor time, "
+      + "\(TopText.bytes(process.residentBytes)) of memory, \(process.threads) threads, "
+      + "\(process.openFiles) of \(process.maximumFiles) files\n"
     for device in snapshot.devices { text += "\n" + render(device) }
     if snapshot.devices.isEmpty { text += "\nno devices\n" }
     return text
@@ -20,18 +25,24 @@ enum StatsTable {
       + (device.connected ? "connected" : "no front-end") + "\n"
       + "  sessions: \(sessions.open) open, \(sessions.created) created, "
       + "\(sessions.destroyed) destroyed, \(sessions.refused) refused\n"
+    if let fault = device.controlFault { text += "  control queue stopped: \(fault)\n" }
+    for queue in device.queues {
+      if let fault = queue.fault { text += "  queue \(queue.index) stopped: \(fault)\n" }
+    }
     text += table(
       [
-        "queue", "cpu", "requests", "data", "in flight", "req/batch", "kicks", "calls",
-        "suppressed",
-        "spins", "sleeps", "faults",
+        "queue", "cpu", "cpu time", "helpers", "requests", "data", "errors", "in flight",
+        "req/batch", "kicks", "calls", "suppressed", "spins", "sleeps", "starts", "faults",
       ],
       device.queues.map { queue in
         [
           "\(queue.index)" + (queue.running ? "" : " (stopped)"),
-          queue.cpu.map(String.init) ?? "-", "\(queue.requests)", bytes(queue.bytes),
+          queue.cpu.map(String.init) ?? "-", seconds(queue.cpuSeconds),
+          seconds(queue.helperCPUSeconds), "\(queue.requests)", TopText.bytes(queue.bytes),
+          "\(errors(queue))",
           "\(queue.inFlight)", ratio(queue.requests, queue.batches), "\(queue.kicks)",
           "\(queue.callsSent)", "\(queue.callsSuppressed)", "\(queue.spins)", "\(queue.sleeps)",
+          "\(queue.starts)",
           "\(queue.malformedRings)",
         ]
       })
@@ -45,11 +56,16 @@ enum StatsTable {
         device.algorithms.map { row in
           let latency = row.latencyNanoseconds
           return [
-            row.algorithm, row.operation, row.engine, "\(row.requests)", bytes(row.bytes),
-            errors(row), nanoseconds(latency.p50), nanoseconds(latency.p99),
-            nanoseconds(latency.p999), nanoseconds(latency.max),
+            row.algorithm, row.operation, row.engine, "\(row.requests)", TopText.bytes(row.bytes),
+            errors(row), TopText.nanoseconds(latency.p50), TopText.nanoseconds(latency.p99),
+            TopText.nanoseconds(latency.p999), TopText.nanoseconds(latency.max),
           ]
         })
+  }
+
+  /// Requests that were not answered OK, whether or not their algorithm was known.
+  private static func errors(_ queue: QueueStatistics) -> UInt64 {
+    queue.statuses.values.reduce(0, &+) &+ queue.requestsRefused &+ queue.requestsWithoutStatus
   }
 
   /// `3 (BADMSG 2, ERR 1)`.
@@ -66,34 +82,9 @@ enum StatsTable {
 
   // MARK: - Units
 
-  private static func bytes(_ count: UInt64) -> String {
-    scaled(Double(count), step: 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
-  }
-
-  private static func nanoseconds(_ value: UInt64) -> String {
-    scaled(Double(value), step: 1000, ["ns", "us", "ms", "s"])
-  }
-
-  private static func scaled(_ value: Double, step: Double, _ units: [String]) -> String {
-    var value = value
-    var unit = 0
-    while value >= step, unit + 1 < units.count {
-      value /= step
-      unit += 1
-    }
-    return unit == 0
-      ? "\(Int(value)) \(units[0])" : String(format: "%.1f ", value) + units[unit]
-  }
+  private static func seconds(_ value: Double) -> String { String(format: "%.1f s", value) }
 
   private static func ratio(_ first: UInt64, _ second: UInt64) -> String {
     second == 0 ? "-" : String(format: "%.1f", Double(first) / Double(second))
-  }
-
-  private static func duration(_ seconds: Double) -> String {
-    let whole = seconds > 0 ? Int(min(seconds, 1e12)) : 0
-    if whole < 60 { return "\(whole) s" }
-    if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
-    if whole < 86400 { return "\(whole / 3600) h \(whole / 60 % 60) min" }
-    return "\(whole / 86400) d \(whole / 3600 % 24) h"
   }
 }

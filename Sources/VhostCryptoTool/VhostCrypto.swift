@@ -16,12 +16,14 @@ struct VhostCrypto: AsyncParsableCommand {
         vhost-crypto check my.yaml             is the file right?
         vhost-crypto list-algorithms           which engine would serve what?
         vhost-crypto stats                     what was done so far?
+        vhost-crypto top                       what is done now?
         vhost-crypto bench --socket-path=SOCK  how fast is it?
         vhost-crypto explain cipher_algo 0x8   what is this number?
       """,
     version: "0.1.0",
     subcommands: [
-      Stats.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self, Explain.self,
+      Stats.self, Top.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self,
+      BenchSessions.self, Explain.self,
     ])
 
   /// Runs the command; whatever is wrong with its words is told in one line, for logs and for scripts.

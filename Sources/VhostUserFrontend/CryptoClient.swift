@@ -57,18 +57,19 @@ public final class CryptoClient {
   /// messages.
   public static func start(
     path: String, options: Frontend.Options = .init(), memory: GuestRAM? = nil,
-    dataQueueCount: Int = 1, queueSize: UInt16 = 256, messageLayout: SessionLayout? = nil
+    dataQueueCount: Int = 1, queueSize: UInt16 = 256, controlQueueSize: UInt16 = 64,
+    messageLayout: SessionLayout? = nil
   ) throws(FrontendError) -> CryptoClient {
     let frontend = try Frontend.connect(path: path, options: options)
     return try start(
       frontend, memory: memory, dataQueueCount: dataQueueCount, queueSize: queueSize,
-      messageLayout: messageLayout)
+      controlQueueSize: controlQueueSize, messageLayout: messageLayout)
   }
 
   /// The same over a connection that is there already and has not negotiated.
   public static func start(
     _ frontend: Frontend, memory: GuestRAM? = nil, dataQueueCount: Int = 1,
-    queueSize: UInt16 = 256, messageLayout: SessionLayout? = nil
+    queueSize: UInt16 = 256, controlQueueSize: UInt16 = 64, messageLayout: SessionLayout? = nil
   ) throws(FrontendError) -> CryptoClient {
     try frontend.negotiate()
     let memory = if let memory { memory } else { try GuestRAM.scattered() }
@@ -84,7 +85,7 @@ public final class CryptoClient {
         frontend: frontend, memory: memory, dataQueues: queues, control: .messages(messageLayout))
     }
     let controlIndex = try frontend.readConfiguration().maxDataQueues
-    let queue = try frontend.makeQueue(size: 64)
+    let queue = try frontend.makeQueue(size: controlQueueSize)
     try frontend.startQueue(Int(controlIndex), queue)
     return CryptoClient(
       frontend: frontend, memory: memory, dataQueues: queues, control: .queue(queue))

@@ -95,6 +95,9 @@ public final class Frontend: @unchecked Sendable {
     RequestFormat(features: features, dialect: options.dialect)
   }
 
+  /// The process that the back-end is, as far as it can be seen from here.
+  public var backendProcess: Int32? { channel.peerProcess }
+
   /// Ends the connection in both directions, as a crash of the front-end does.
   public func disconnect() { channel.shutdownBoth() }
 

@@ -48,6 +48,17 @@ final class SocketChannel: Sendable {
     return SocketChannel(file)
   }
 
+  /// The process that listened at the other end; nil where it has no number in this one's namespace.
+  var peerProcess: Int32? {
+    // `struct ucred`: process, user, group.
+    var credentials: (Int32, UInt32, UInt32) = (0, 0, 0)
+    var byteCount = socklen_t(12)
+    // SAFETY: the kernel fills at most `byteCount` bytes of the variable.
+    let result = unsafe getsockopt(
+      file.descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &byteCount)
+    return result == 0 && credentials.0 > 0 ? credentials.0 : nil
+  }
+
   /// Sends all bytes; the descriptors travel with the first one.
   func send(_ bytes: [UInt8], descriptors: [Int32] = []) throws(FrontendError) {
     var sent = try sendStart(bytes, descriptors)

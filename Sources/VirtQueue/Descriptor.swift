@@ -18,16 +18,22 @@ struct Descriptor {
   /// `VIRTQ_DESC_F_INDIRECT`.
   var isIndirect: Bool { @_noAllocation @_noLocks get { flags & 4 != 0 } }
 
+  /// Whether it is of a direction and not indirect.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  func isUsual(isWritable: Bool) -> Bool { flags & 6 == (isWritable ? 2 : 0) }
+
   /// Reads a descriptor, each of its two words exactly once.
   ///
   /// `flagsShift`: where the flags are in the second word.
   @_noAllocation @_noLocks
+  @inline(__always)
   init(at pointer: UnsafePointer<UInt8>, flagsShift: UInt64) {
     // SAFETY: the caller has checked that 16 bytes are there.
     unsafe address = UInt64(littleEndian: cring_load64(pointer))
     let rest = unsafe UInt64(littleEndian: cring_load64(pointer + 8))
     byteCount = UInt32(truncatingIfNeeded: rest)
-    flags = UInt16(truncatingIfNeeded: rest >> flagsShift)
+    flags = UInt16(truncatingIfNeeded: rest &>> flagsShift)
     next = UInt16(truncatingIfNeeded: rest >> 48)
   }
 

@@ -3,10 +3,10 @@ public import GuestMemory
 
 /// A reader that walks one descriptor chain, once and forwards.
 ///
-/// Descriptors are read when they are needed, so that a long chain costs no more than what is asked of it; those that
-/// are skipped are not translated. First comes the readable part, then the writable one. A plain value over the queue's
-/// and the guest's memory; valid until the queue stops, and in a packed ring until a chain is completed, whose used
-/// descriptor may lie over this one.
+/// Descriptors are read and translated a window at a time, each exactly once; a chain that fits into one window, as
+/// nearly all do, is read in one go. First comes the readable part, then the writable one. A plain value over the
+/// queue's and the guest's memory, and one chain at a time has the window: valid until the queue's next chain is read,
+/// and in a packed ring until a chain is completed, whose used descriptor may lie over this one.
 @safe
 public struct DescriptorChain {
   /// The head's place in the ring.
@@ -14,66 +14,66 @@ public struct DescriptorChain {
   /// What the used entry is written with.
   public var ticket: ChainTicket
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
-  public private(set) var writableByteCount: UInt64 = 0
+  public internal(set) var writableByteCount: UInt64 = 0
 
   private var table: UnsafePointer<UInt8>
   private var tableCount: UInt32
   private var isIndirectTable = false
-  /// Of a descriptor's `next`: all bits where descriptors are linked, none where they follow each other.
-  private let linkMask: UInt16
-  private var isSequential: Bool { @_noAllocation @_noLocks get { linkMask == 0 } }
-  /// Where the flags are in a descriptor's second word.
-  private let flagsShift: UInt64
-  /// Room for an indirect table that crosses regions; the queue's, used by one chain at a time.
-  private let scratch: UnsafeMutablePointer<UInt8>
+  /// Whether descriptors follow each other, or else are linked.
+  private let isSequential: Bool
   /// The next descriptor to read, where there is one.
   private var next: UInt16
-  private var hasNext = true
+  @usableFromInline var hasNext = true
   /// Descriptors that may still be read before the chain must be running in a circle.
   private var budget: UInt32
-  // What is left of the current descriptor.
-  private var address: UInt64 = 0
-  private var remaining: UInt32 = 0
   private var inWritablePart = false
-  /// The last writable descriptor that is not empty.
-  private var lastWritableAddress: UInt64 = 0
-  private var lastWritableByteCount: UInt32 = 0
+
+  /// The window: buffers that were read and not used up. The queue's room, behind which it has more for an indirect
+  /// table that crosses regions.
+  @usableFromInline let runs: UnsafeMutablePointer<ChainRun>
+  @usableFromInline var count = 0
+  /// Those below are readable, the others writable.
+  @usableFromInline var readableCount = 0
+  /// The current buffer, and how much of it is used up.
+  @usableFromInline var index = 0
+  @usableFromInline var offset: UInt64 = 0
+  /// The last writable one.
+  @usableFromInline var lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
 
   /// A chain of linked descriptors (split rings), of any length up to the table's.
   @_noAllocation @_noLocks
   init(
     linkedAt head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
-    scratch: UnsafeMutablePointer<UInt8>
+    window: UnsafeMutablePointer<ChainRun>
   ) {
     unsafe self.init(
       head: head, id: head, slotCount: 1, isSequential: false, table: table,
-      tableCount: tableCount, budget: tableCount, scratch: scratch)
+      tableCount: tableCount, budget: tableCount, window: window)
   }
 
   /// A chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
   @_noAllocation @_noLocks
   init(
     sequentialAt head: UInt16, slotCount: UInt16, id: UInt16, ring: UnsafePointer<UInt8>,
-    size: UInt16, scratch: UnsafeMutablePointer<UInt8>
+    size: UInt16, window: UnsafeMutablePointer<ChainRun>
   ) {
     unsafe self.init(
       head: head, id: id, slotCount: slotCount, isSequential: true, table: ring,
-      tableCount: UInt32(size), budget: UInt32(slotCount), scratch: scratch)
+      tableCount: UInt32(size), budget: UInt32(slotCount), window: window)
   }
 
   @_noAllocation @_noLocks
   private init(
     head: UInt16, id: UInt16, slotCount: UInt16, isSequential: Bool,
     table: UnsafePointer<UInt8>, tableCount: UInt32, budget: UInt32,
-    scratch: UnsafeMutablePointer<UInt8>
+    window: UnsafeMutablePointer<ChainRun>
   ) {
     self.head = head
     ticket = ChainTicket(id: id, slotCount: slotCount)
-    linkMask = isSequential ? 0 : .max
-    flagsShift = isSequential ? 48 : 32
+    self.isSequential = isSequential
     unsafe self.table = table
     self.tableCount = tableCount
-    unsafe self.scratch = scratch
+    unsafe runs = window
     next = head
     self.budget = budget
   }
@@ -81,10 +81,13 @@ public struct DescriptorChain {
   /// The longest indirect table that is accepted: what 16-bit links can name.
   public static var maximumIndirectCount: Int { @_noAllocation @_noLocks get { 32768 } }
 
+  // MARK: - Reading descriptors
+
   /// Goes on in the table of an indirect descriptor, which ends the chain of direct ones.
   ///
   /// Spec: virtio 1.3 §2.7.5.3 Indirect Descriptors, §2.8.7 Indirect Flag: Scatter-Gather Support.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func enter(
     _ descriptor: Descriptor, _ memory: inout MemoryView
   ) throws(QueueError) {
@@ -93,14 +96,10 @@ public struct DescriptorChain {
     let byteCount = Int(descriptor.byteCount)
     guard byteCount > 0, byteCount & 15 == 0, byteCount / 16 <= Self.maximumIndirectCount
     else { throw .indirectLength(descriptor.byteCount) }
-    guard let slice = memory.slice(at: descriptor.address, atMost: byteCount) else {
-      throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
-    }
-    if slice.byteCount == byteCount {
-      unsafe table = UnsafePointer(slice.pointer)
+    if let pointer = unsafe memory.pointer(at: descriptor.address, byteCount: UInt64(byteCount)) {
+      unsafe table = UnsafePointer(pointer)
     } else {
-      try assemble(descriptor, &memory)
-      unsafe table = UnsafePointer(scratch)
+      unsafe table = UnsafePointer(try assemble(descriptor, &memory))
     }
     tableCount = descriptor.byteCount / 16
     isIndirectTable = true
@@ -109,11 +108,12 @@ public struct DescriptorChain {
     hasNext = true
   }
 
-  /// What an indirect descriptor behind others means; true where it is entered, false where its flag is to be ignored.
+  /// What an indirect descriptor means; true where it is entered, false where its flag is to be ignored.
   ///
   /// Spec: virtio 1.3 §2.8.19 Driver Requirements: Indirect Descriptors: in a packed ring none is linked by NEXT, and in
   /// its tables all flags but WRITE are reserved.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func enterInChain(
     _ descriptor: Descriptor, _ memory: inout MemoryView
   ) throws(QueueError) -> Bool {
@@ -125,11 +125,13 @@ public struct DescriptorChain {
     return true
   }
 
-  /// Copies an indirect table that crosses regions into the scratch.
+  /// Copies an indirect table that crosses regions to the room for it.
   @_noAllocation @_noLocks
+  @inline(never)
   private func assemble(
     _ descriptor: Descriptor, _ memory: inout MemoryView
-  ) throws(QueueError) {
+  ) throws(QueueError) -> UnsafeMutablePointer<UInt8> {
+    let room = unsafe ChainScratch.tableRoom(behind: runs)
     var offset = 0
     let byteCount = Int(descriptor.byteCount)
     while offset < byteCount {
@@ -139,65 +141,232 @@ public struct DescriptorChain {
       else {
         throw .addressOutsideMemory(address: descriptor.address, byteCount: descriptor.byteCount)
       }
-      // SAFETY: the scratch has room for the longest table that is accepted.
-      unsafe cring_copy(scratch + offset, slice.pointer, slice.byteCount)
+      // SAFETY: there is room for the longest table that is accepted.
+      unsafe cring_copy(room + offset, slice.pointer, slice.byteCount)
       offset &+= slice.byteCount
+    }
+    return unsafe room
+  }
+
+  /// Reads the next descriptors into the window, all of whose buffers are used up.
+  ///
+  /// Call it once before the first use of a chain, to have the ways below find their buffers; they call it themselves
+  /// where a chain is longer than the window.
+  @_noAllocation @_noLocks
+  public mutating func readAhead(_ memory: inout MemoryView) throws(QueueError) {
+    count = 0
+    index = 0
+    offset = 0
+    readableCount = 0
+    // In split rings the first one is an indirect one with nearly all drivers.
+    if !isSequential, !isIndirectTable { try readAny(&memory) }
+    while hasNext, count < ChainScratch.windowCount {
+      let region = memory.lastRegion
+      if !inWritablePart {
+        isSequential
+          ? readUsual(isWritable: false, isSequential: true, region)
+          : readUsual(isWritable: false, isSequential: false, region)
+        readableCount = count
+        guard hasNext, count < ChainScratch.windowCount else { break }
+      }
+      isSequential
+        ? readUsual(isWritable: true, isSequential: true, region)
+        : readUsual(isWritable: true, isSequential: false, region)
+      if hasNext, count < ChainScratch.windowCount { try readAny(&memory) }
+    }
+    if readableCount < count {
+      // SAFETY: count > 0.
+      lastWritable = unsafe runs[count &- 1]
     }
   }
 
-  /// Makes the next descriptor that is not empty the current one; false at the end of the chain.
+  /// Reads descriptors while they are the usual ones: of one direction, not empty, not indirect, in one region.
+  ///
+  /// How they follow each other is settled when the queue starts: the loop is compiled for either order, and makes no
+  /// call, so that all it works on stays in registers.
   @_noAllocation @_noLocks
-  private mutating func advance(_ memory: inout MemoryView) throws(QueueError) -> Bool {
-    while hasNext {
-      if UInt32(next) >= tableCount {
-        guard isSequential else { throw .nextOutOfRange(next) }
-        next = 0
+  @_transparent
+  private mutating func readUsual(isWritable: Bool, isSequential: Bool, _ region: RegionEntry) {
+    // SAFETY: next < tableCount in every turn, and the table's bytes were translated as a whole; the window has as many
+    // places as turns are left.
+    let table = unsafe self.table
+    let limit = UInt32(tableCount)
+    var position = UInt32(next)
+    guard position < limit else { return }
+    let start = unsafe runs + count
+    var run = unsafe start
+    let most = Swift.min(budget, UInt32(truncatingIfNeeded: ChainScratch.windowCount &- count))
+    var turns = most
+    var written: UInt64 = 0
+    var goesOn = true
+    while turns > 0 {
+      let descriptor = unsafe Descriptor(
+        at: table + Int(position) &* 16, flagsShift: isSequential ? 48 : 32)
+      guard descriptor.isUsual(isWritable: isWritable),
+        let mapped = region.offset(of: descriptor.address, byteCount: descriptor.byteCount)
+      else { break }
+      unsafe run.pointee = ChainRun(mappedAt: region, mapped, byteCount: descriptor.byteCount)
+      unsafe run += 1
+      turns &-= 1
+      if isWritable { written &+= UInt64(descriptor.byteCount) }
+      if isSequential {
+        position &+= 1
+        if position == limit { position = 0 }
+      } else {
+        position = UInt32(descriptor.next)
+        goesOn = descriptor.hasNext
+        guard goesOn, position < limit else { break }
       }
-      if budget == 0 {
-        guard isSequential else { throw .descriptorLoop(head: head) }
-        hasNext = false
-        break
-      }
-      budget &-= 1
-      // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
-      let descriptor = unsafe Descriptor(at: table + Int(next) &* 16, flagsShift: flagsShift)
-      if descriptor.isIndirect, try enterInChain(descriptor, &memory) { continue }
-      // Masked, not branched on: how descriptors follow each other is settled when the queue starts. Those that are not
-      // linked go on until the budget is spent.
-      hasNext = (descriptor.flags | ~linkMask) & 1 != 0
-      next = descriptor.next & linkMask | (next &+ 1) & ~linkMask
-      // Real drivers leave empty descriptors anywhere.
-      if descriptor.byteCount == 0 { continue }
-      let isWritable = descriptor.isWritable
-      if inWritablePart, !isWritable { throw .readableAfterWritable(head: head) }
-      address = descriptor.address
-      remaining = descriptor.byteCount
-      if isWritable {
-        inWritablePart = true
-        writableByteCount &+= UInt64(descriptor.byteCount)
-        lastWritableAddress = descriptor.address
-        lastWritableByteCount = descriptor.byteCount
-      }
-      return true
     }
-    remaining = 0
-    return false
+    let taken = most &- turns
+    budget &-= taken
+    count &+= Int(taken)
+    next = UInt16(truncatingIfNeeded: position)
+    hasNext = isSequential ? budget > 0 : goesOn
+    if isWritable, taken > 0 {
+      writableByteCount &+= written
+      inWritablePart = true
+    }
+  }
+
+  /// Reads one descriptor of any kind; the window has room for it.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func readAny(_ memory: inout MemoryView) throws(QueueError) {
+    if UInt32(next) >= tableCount {
+      guard isSequential else { throw .nextOutOfRange(next) }
+      next = 0
+    }
+    if budget == 0 {
+      guard isSequential else { throw .descriptorLoop(head: head) }
+      hasNext = false
+      return
+    }
+    budget &-= 1
+    // SAFETY: next < tableCount, and the table's bytes were translated as a whole.
+    let descriptor = unsafe Descriptor(
+      at: table + Int(next) &* 16, flagsShift: isSequential ? 48 : 32)
+    if descriptor.isIndirect, try enterInChain(descriptor, &memory) { return }
+    if isSequential {
+      next &+= 1
+      hasNext = budget > 0
+    } else {
+      hasNext = descriptor.hasNext
+      next = descriptor.next
+    }
+    // Real drivers leave empty descriptors anywhere.
+    if descriptor.byteCount == 0 { return }
+    if descriptor.isWritable {
+      if !inWritablePart { readableCount = count }
+      inWritablePart = true
+      writableByteCount &+= UInt64(descriptor.byteCount)
+    } else {
+      if inWritablePart { throw .readableAfterWritable(head: head) }
+      readableCount = count &+ 1
+    }
+    // What is in no region as a whole is looked at again when it is used; what is skipped may be anywhere.
+    // SAFETY: count < windowCount.
+    unsafe runs[count] = ChainRun(at: descriptor.address, byteCount: descriptor.byteCount, &memory)
+    count &+= 1
+  }
+
+  // MARK: - One buffer that has it all
+
+  /// The next readable bytes, where one buffer in one region has them all, and moves behind them; nil where it takes one
+  /// of the ways below.
+  ///
+  /// `byteCount` is above 0.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public mutating func takeReadable(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+    guard index < readableCount else { return nil }
+    return unsafe takeCurrent(byteCount)
+  }
+
+  /// The next writable bytes, likewise; what is left of the readable part is skipped.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public mutating func takeWritable(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+    if index < readableCount {
+      index = readableCount
+      offset = 0
+    }
+    guard index < count else { return nil }
+    return unsafe takeCurrent(byteCount)
+  }
+
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  mutating func takeCurrent(_ byteCount: Int) -> UnsafeMutablePointer<UInt8>? {
+    // SAFETY: index < count; the run was translated as a whole, and its end is not passed.
+    let run = unsafe runs[index]
+    let start = offset
+    let end = start &+ UInt64(bitPattern: Int64(byteCount))
+    guard end <= UInt64(run.mappedByteCount) else { return nil }
+    moveTo(end, of: UInt64(run.mappedByteCount))
+    return unsafe run.pointer(start)
+  }
+
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  mutating func moveTo(_ end: UInt64, of byteCount: UInt64) {
+    let isUsedUp = end == byteCount
+    offset = isUsedUp ? 0 : end
+    index = isUsedUp ? index &+ 1 : index
+  }
+
+  /// Where a chain is in its window.
+  @frozen
+  public struct Place {
+    @usableFromInline var index: Int
+    @usableFromInline var offset: UInt64
+    @_noAllocation @_noLocks
+    @inlinable init(index: Int, offset: UInt64) {
+      self.index = index
+      self.offset = offset
+    }
+  }
+
+  /// To go back to what the ways above have taken since.
+  @inlinable public var place: Place {
+    @_noAllocation @_noLocks get { Place(index: index, offset: offset) }
+  }
+
+  /// Back to a place; only the ways above were used since.
+  @_noAllocation @_noLocks
+  @inlinable
+  public mutating func goBack(to place: Place) {
+    index = place.index
+    offset = place.offset
+  }
+
+  // MARK: - Any number of buffers
+
+  /// Makes sure that there is a current buffer; false at the end of the chain.
+  @_noAllocation @_noLocks
+  private mutating func hasRun(_ memory: inout MemoryView) throws(QueueError) -> Bool {
+    while index == count {
+      guard hasNext else { return false }
+      try readAhead(&memory)
+    }
+    return true
   }
 
   /// Makes sure that there is a current readable byte; false where the readable part has ended.
   @_noAllocation @_noLocks
   private mutating func hasReadable(_ memory: inout MemoryView) throws(QueueError) -> Bool {
-    if remaining == 0, !inWritablePart, try !advance(&memory) { return false }
-    return !inWritablePart
+    try hasRun(&memory) && index < readableCount
   }
 
   /// Makes sure that there is a current writable byte, skipping what is left of the readable part.
   @_noAllocation @_noLocks
   private mutating func hasWritable(_ memory: inout MemoryView) throws(QueueError) -> Bool {
-    while remaining == 0 || !inWritablePart {
-      if try !advance(&memory) { return false }
+    while try hasRun(&memory) {
+      if index >= readableCount { return true }
+      index = readableCount
+      offset = 0
     }
-    return true
+    return false
   }
 
   /// The longest run at the current byte, at most `byteCount` long, and moves behind it.
@@ -205,13 +374,21 @@ public struct DescriptorChain {
   private mutating func takeRun(
     _ byteCount: Int, _ memory: inout MemoryView
   ) throws(QueueError) -> GuestSlice {
-    let wanted = Swift.min(byteCount, Int(remaining))
-    guard let slice = memory.slice(at: address, atMost: wanted) else {
-      throw .addressOutsideMemory(address: address, byteCount: remaining)
+    // SAFETY: there is a current run.
+    let run = unsafe runs[index]
+    let left = UInt64(run.byteCount) &- offset
+    let wanted = Swift.min(byteCount, Int(left))
+    if run.mappedByteCount > 0 {
+      let slice = unsafe GuestSlice(pointer: run.pointer(offset), byteCount: wanted)
+      moveTo(offset &+ UInt64(wanted), of: UInt64(run.byteCount))
+      return slice
     }
-    // Wrapping: an address beyond 2^64 is in no region, which the next run finds.
-    address = address &+ UInt64(slice.byteCount)
-    remaining &-= UInt32(truncatingIfNeeded: slice.byteCount)
+    // Wrapping: an address beyond 2^64 is in no region.
+    guard let slice = memory.slice(at: run.start &+ offset, atMost: wanted) else {
+      throw .addressOutsideMemory(
+        address: run.start &+ offset, byteCount: UInt32(truncatingIfNeeded: left))
+    }
+    moveTo(offset &+ UInt64(slice.byteCount), of: UInt64(run.byteCount))
     return slice
   }
 
@@ -258,20 +435,42 @@ public struct DescriptorChain {
     return missing == 0
   }
 
+  // MARK: - The end
+
   /// Walks to the end of the chain; the last byte that may be written, or nil if there is none.
   ///
   /// Afterwards `writableByteCount` and the ticket's are those of the whole chain, and nothing more can be read.
   @_noAllocation @_noLocks
+  @inlinable @inline(__always)
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    while try advance(&memory) {}
+    let run = lastWritable
+    if !hasNext, run.mappedByteCount > 0 {
+      index = count
+      ticket.writableByteCount = UInt32(clamping: writableByteCount)
+      // SAFETY: the run was translated as a whole, and is not empty.
+      return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1)
+    }
+    return unsafe try findLastWritableByte(&memory)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  @usableFromInline
+  mutating func findLastWritableByte(
+    _ memory: inout MemoryView
+  ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
+    while hasNext { try readAhead(&memory) }
+    index = count
     ticket.writableByteCount = UInt32(clamping: writableByteCount)
-    guard lastWritableByteCount > 0 else { return nil }
-    let last = lastWritableAddress.addingReportingOverflow(UInt64(lastWritableByteCount) &- 1)
+    let run = lastWritable
+    guard run.byteCount > 0 else { return nil }
+    // SAFETY: the run was translated as a whole.
+    if run.mappedByteCount > 0 { return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1) }
+    let last = run.start.addingReportingOverflow(UInt64(run.byteCount) &- 1)
     guard !last.overflow, let slice = memory.slice(at: last.partialValue, atMost: 1) else {
-      throw .addressOutsideMemory(
-        address: lastWritableAddress, byteCount: lastWritableByteCount)
+      throw .addressOutsideMemory(address: run.start, byteCount: run.byteCount)
     }
     return unsafe slice.pointer
   }

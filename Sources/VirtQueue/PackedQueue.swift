@@ -25,8 +25,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   private var firstWord: UInt64 = 0
   private var firstWordPointer: UnsafeMutablePointer<UInt8>
   private var kicksAreSuppressed = false
-  /// Where an indirect table that crosses regions is put together; reserved at the start, untouched until needed.
-  private let scratch: MappedMemory
+  private let scratch: ChainScratch
 
   /// `eventIndex`: `VIRTIO_F_EVENT_IDX` is negotiated: either side may name a descriptor to be notified at.
   public init(layout: PackedQueueLayout, eventIndex: Bool) throws(SystemError) {
@@ -37,7 +36,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     publishedUsed = layout.used
     outstandingCount = layout.outstandingCount
     unsafe firstWordPointer = layout.ring
-    scratch = try MappedMemory(reserving: DescriptorChain.maximumIndirectCount * 16)
+    scratch = try ChainScratch()
   }
 
   // Offsets in a descriptor. Spec: virtio 1.3 §2.8.13 Structure Definitions: The Virtqueue Descriptor Ring.
@@ -117,7 +116,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   private mutating func take(_ count: UInt16, id: UInt16) -> DescriptorChain {
     let chain = unsafe DescriptorChain(
       sequentialAt: available.index, slotCount: count, id: id, ring: layout.ring,
-      size: layout.size, scratch: scratch.base.assumingMemoryBound(to: UInt8.self))
+      size: layout.size, window: scratch.window)
     available.advance(by: count, size: layout.size)
     outstandingCount &+= count
     return chain

@@ -1,4 +1,4 @@
-import CRingShims
+public import CRingShims
 public import GuestMemory
 public import LinuxSystem
 
@@ -6,11 +6,12 @@ public import LinuxSystem
 ///
 /// Spec: virtio 1.3 §2.7 Split Virtqueues.
 @safe
+@frozen
 public struct SplitQueueLayout {
-  let size: UInt16
+  @usableFromInline let size: UInt16
   let descriptors: UnsafeMutablePointer<UInt8>
   let available: UnsafeMutablePointer<UInt8>
-  let used: UnsafeMutablePointer<UInt8>
+  @usableFromInline let used: UnsafeMutablePointer<UInt8>
 
   /// `size`: number of descriptors: a power of two, at most 32768.
   public init(
@@ -38,24 +39,26 @@ public struct SplitQueueLayout {
 /// Spec: virtio 1.3 §2.7 Split Virtqueues.
 @safe
 public struct SplitQueue: ~Copyable, VirtQueueRing {
-  private let layout: SplitQueueLayout
+  @usableFromInline let layout: SplitQueueLayout
   private let eventIndex: Bool
-  private let mask: UInt16
+  @usableFromInline let mask: UInt16
   /// Next entry of the available ring to take.
   public private(set) var nextAvailable: UInt16
   /// How far the driver had come at the last look.
   @usableFromInline internal var seenAvailable: UInt16
   /// Next entry of the used ring to write, and what the driver was last shown.
-  private var nextUsed: UInt16
+  @usableFromInline var nextUsed: UInt16
   private var publishedUsed: UInt16
   private var kicksAreSuppressed = false
-  /// Where an indirect table that crosses regions is put together; reserved at the start, untouched until needed.
-  private let scratch: MappedMemory
+  private let scratch: ChainScratch
 
   // Offsets in the rings. Spec: virtio 1.3 §2.7.6 The Virtqueue Available Ring, §2.7.8 The Virtqueue Used Ring.
   private static var flagsOffset: Int { 0 }
   private static var indexOffset: Int { 2 }
-  private static var entriesOffset: Int { 4 }
+  @usableFromInline static var entriesOffset: Int {
+    @inlinable @_noAllocation @_noLocks get { 4 }
+  }
+
   /// - `eventIndex`: `VIRTIO_F_EVENT_IDX` is known to be negotiated.
   /// - `nextAvailable`: where to go on in the available ring (`SET_VRING_BASE`). The used ring goes on where its own
   ///     index says.
@@ -70,7 +73,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     // SAFETY: the used ring has at least six bytes.
     nextUsed = unsafe UInt16(littleEndian: cring_load16_acquire(layout.used + Self.indexOffset))
     publishedUsed = nextUsed
-    scratch = try MappedMemory(reserving: DescriptorChain.maximumIndirectCount * 16)
+    scratch = try ChainScratch()
   }
 
   // MARK: - Taking
@@ -109,13 +112,9 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
       littleEndian: cring_load16(layout.available + Self.entriesOffset + slot &* 2))
     guard head < layout.size else { throw .headOutOfRange(head) }
     nextAvailable &+= 1
-    var chain = unsafe DescriptorChain(
+    return unsafe DescriptorChain(
       linkedAt: head, table: layout.descriptors, tableCount: UInt32(layout.size),
-      scratch: scratch.base.assumingMemoryBound(to: UInt8.self))
-    // SAFETY: head < size, and the table has 16 · size bytes.
-    let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16, flagsShift: 32)
-    if first.isIndirect { try chain.enter(first, &memory) }
-    return chain
+      window: scratch.window)
   }
 
   // MARK: - Completing
@@ -124,12 +123,13 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   ///
   /// Any order is fine. Entries that the ticket skips are left as they are.
   @_noAllocation @_noLocks
+  @inlinable
   public mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32) {
     let slot = Int(nextUsed & mask)
     // SAFETY: slot < size, and the ring has 8 · size bytes of entries.
     let entry = unsafe layout.used + Self.entriesOffset + slot &* 8
-    unsafe cring_store32(entry, UInt32(ticket.id).littleEndian)
-    unsafe cring_store32(entry + 4, writtenByteCount.littleEndian)
+    unsafe cring_store64(
+      entry, (UInt64(ticket.id) | UInt64(writtenByteCount) << 32).littleEndian)
     nextUsed &+= ticket.slotCount
   }
 

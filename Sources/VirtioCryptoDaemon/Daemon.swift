@@ -7,6 +7,7 @@ import HostEngines
 import LinuxSystem
 import Logging
 import ServiceLifecycle
+import ServiceManager
 import StatsEndpoint
 import Synchronization
 import UnixSignals
@@ -19,17 +20,22 @@ struct Daemon {
   private let effective: Configuration
   private let endpoints: [DaemonEndpoint]
   private let confinement: Confinement
+  private let activation: Activation
+  private let manager: ServiceManager
   private let hidden: HiddenFeatures
   private let cache: CalibrationCache
   private let recalibrates: Bool
 
   init(
-    _ effective: Configuration, endpoints: [DaemonEndpoint], confinement: Confinement,
-    hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
+    _ effective: Configuration, endpoints: [DaemonEndpoint], activation: Activation,
+    confinement: Confinement, manager: ServiceManager, hidden: HiddenFeatures,
+    cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
     self.endpoints = endpoints
     self.confinement = confinement
+    self.activation = activation
+    self.manager = manager
     self.hidden = hidden
     self.cache = cache
     self.recalibrates = recalibrates
@@ -40,11 +46,14 @@ struct Daemon {
     let logger = DaemonLog.start(effective.log)
     confinement.begin(logger)
     for warning in effective.warnings { logger.warning("\(warning)") }
+    for warning in manager.warnings { logger.warning("\(warning)") }
+    let reports = ServiceReports(manager, logger: logger)
     do {
       let parts = try build(logger)
       try confinement.apply(logger, socketPaths: socketPaths)
-      return serve(parts, logger)
+      return serve(parts, reports, logger)
     } catch let error as StartError {
+      reports.failed(error)
       complain(error.description)
       return error.status
     } catch {
@@ -57,13 +66,14 @@ struct Daemon {
     var devices: [GuestDevice]
     var servers: [VhostUserServer]
     var engines: HostEngines
+    var advertisement: Advertisement
     var statistics: StatsListener?
   }
 
   /// The socket files that are made, and removed at the end.
   private var socketPaths: [String] {
     endpoints.compactMap { if case .listen(let path) = $0 { path } else { nil } }
-      + [effective.stats.socketPath].compactMap { $0 }
+      + (activation.statistics == nil ? [effective.stats.socketPath].compactMap { $0 } : [])
   }
 
   private func build(_ logger: Logger) throws -> Parts {
@@ -79,7 +89,10 @@ struct Daemon {
     EarlySignals.watch()
     // Before the devices' sockets: a front-end must not meet a daemon that then gives up.
     var statistics: StatsListener?
-    if let path = effective.stats.socketPath {
+    if let socket = activation.statistics {
+      statistics = StatsListener(
+        adopting: FileDescriptor(owning: socket.rawValue), path: socket.path)
+    } else if let path = effective.stats.socketPath {
       do throws(StatsServerError) {
         statistics = try StatsListener(path: path, rights: confinement.statistics)
       } catch { throw StartError(error) }
@@ -99,7 +112,8 @@ struct Daemon {
     // Only now: a start that fails is one line.
     report(engines, measured, logger)
     return Parts(
-      devices: devices, servers: servers, engines: engines, statistics: statistics)
+      devices: devices, servers: servers, engines: engines, advertisement: advertisement,
+      statistics: statistics)
   }
 
   /// Says which engines are not used and what others cannot do here, and how long finding that out took.
@@ -143,6 +157,10 @@ struct Daemon {
       case .listen(let path):
         return try VhostUserServer(
           endpoint: .path(path, rights: confinement.sockets), device: device, logger: logger)
+      case .activated(let socket):
+        return try VhostUserServer(
+          endpoint: .listening(FileDescriptor(owning: socket.rawValue)), device: device,
+          logger: logger)
       case .connect(let path):
         return try VhostUserServer(endpoint: .connecting(path), device: device, logger: logger)
       case .inherited(let rawValue):
@@ -159,19 +177,32 @@ struct Daemon {
   }
 
   /// Runs the servers and the statistics as services that end together.
-  private func serve(_ parts: Parts, _ logger: Logger) -> Int32 {
+  private func serve(_ parts: Parts, _ reports: ServiceReports, _ logger: Logger) -> Int32 {
     for engine in parts.engines.versions {
       logger.info("engine", metadata: ["name": "\(engine.name)", "version": "\(engine.version)"])
     }
     for (endpoint, device) in zip(endpoints, parts.devices) {
-      guard case .listen(let path) = endpoint else { continue }
-      logger.info("listening", metadata: ["device": "\(device.name)", "socket": "\(path)"])
+      switch endpoint {
+      case .listen(let path):
+        logger.info("listening", metadata: ["device": "\(device.name)", "socket": "\(path)"])
+      case .activated(let socket):
+        logger.info(
+          "listening at the service manager's socket",
+          metadata: ["device": "\(device.name)", "socket": "\(socket.path)"])
+      case .connect, .inherited: break
+      }
     }
+    reports.begin(
+      devices: parts.devices,
+      waitingFor: effective.stats.socketPath == nil ? .services : [.services, .statistics])
     let stats = DaemonStats(
       devices: parts.devices,
       engines: parts.engines.versions.map {
         EngineInformation(name: $0.name, version: $0.version)
-      })
+      },
+      report: ConfigurationReport(
+        effective: effective, advertisement: parts.advertisement,
+        offers: parts.devices.map { ($0.name, $0.offer) }))
     var services: [ServiceGroupConfiguration.ServiceConfiguration] = parts.servers.map {
       // An inherited connection's end is the daemon's; a failed server must not leave the others half-served.
       .init(
@@ -181,12 +212,16 @@ struct Daemon {
     if let listener = parts.statistics {
       services.append(
         .init(
-          service: StatsService(StatsServer(listener: listener, source: stats, logger: logger)),
+          service: StatsService(
+            StatsServer(
+              listener: listener, source: stats, logger: logger,
+              whenListening: { reports.started(.statistics) })),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
     services.append(
       .init(
         service: EarlySignals.Follower(), successTerminationBehavior: .gracefullyShutdownGroup))
+    services.append(.init(service: ManagerService(reports: reports)))
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -198,6 +233,8 @@ struct Daemon {
 struct StartError: Error, CustomStringConvertible {
   var description: String
   var status: Int32
+  /// Of the system call that failed, where one did.
+  var errno: Int32?
 
   init(_ description: String, _ status: Int32) {
     self.description = description
@@ -213,7 +250,9 @@ struct StartError: Error, CustomStringConvertible {
       self.init("\(path): another process listens there; give another --socket-path", EX_CANTCREAT)
     case .badPath(let path):
       self.init("'\(path)' is no socket path; give 1 to 107 bytes", EX_USAGE)
-    case .system(let error): self.init("\(error)", error.code == ENOTSOCK ? EX_USAGE : EX_CANTCREAT)
+    case .system(let error):
+      self.init("\(error)", error.code == ENOTSOCK ? EX_USAGE : EX_CANTCREAT)
+      errno = error.code
     }
   }
 

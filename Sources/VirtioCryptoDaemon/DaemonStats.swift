@@ -1,24 +1,50 @@
 import HostEngines
 import StatsEndpoint
 
-/// The daemon's snapshot for the statistics endpoint.
+/// What the daemon tells at the statistics endpoint.
 final class DaemonStats: StatsSource, Sendable {
   private let devices: [GuestDevice]
   private let engines: [EngineInformation]
+  private let report: ConfigurationReport
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
 
-  init(devices: [GuestDevice], engines: [EngineInformation]) {
+  init(devices: [GuestDevice], engines: [EngineInformation], report: ConfigurationReport) {
     self.devices = devices
     self.engines = engines
+    self.report = report
     start = clock.now
   }
 
   func snapshot() -> DaemonSnapshot {
-    let uptime = start.duration(to: clock.now).components
+    let uptime = start.duration(to: clock.now) / .seconds(1)
     return DaemonSnapshot(
-      version: VhostUserCrypto.version,
-      uptimeSeconds: Double(uptime.seconds) + Double(uptime.attoseconds) / 1e18,
+      version: VhostUserCrypto.version, uptimeSeconds: uptime,
+      process: .current(uptimeSeconds: uptime),
       engines: engines, devices: devices.map { $0.measure(engineNames: HostEngines.names) })
+  }
+
+  func silentDevices() async -> [String] {
+    await withTaskGroup(of: String?.self) { group in
+      for device in devices {
+        group.addTask { await device.answers() ? nil : device.name }
+      }
+      return await group.reduce(into: []) { if let name = $1 { $0.append(name) } }.sorted()
+    }
+  }
+
+  func configuration(_ format: ConfigurationFormat) throws -> String {
+    switch format {
+    case .json: try report.json()
+    case .yaml: report.yaml()
+    }
+  }
+
+  func sessions(of device: String, offset: Int, limit: Int) async throws -> SessionPage {
+    guard let device = devices.first(where: { $0.name == device }) else {
+      throw StatsProblem.badRequest("there is no device '\(device)'")
+    }
+    return try await device.sessions(
+      offset: offset, limit: limit, engineNames: HostEngines.names)
   }
 }

@@ -10,6 +10,12 @@ import QueueWorkers
 import VhostUserBackend
 import VirtQueue
 
+/// Processor time that one queue's threads have used.
+struct WorkerTimes: Sendable {
+  let worker = ThreadTimes()
+  let helpers = ThreadTimes()
+}
+
 /// Everything that one data worker is started with, kept alive until its thread has ended.
 @safe
 final class DataWorkerSetup: @unchecked Sendable {
@@ -23,6 +29,7 @@ final class DataWorkerSetup: @unchecked Sendable {
   let counters: QueueCounters
   let settings: WorkerSettings
   let engines: HostEngines
+  let times: WorkerTimes
   /// Borrowed from the device, which outlives its workers.
   let attention: Int32
   /// Which helpers are not pinned although that was asked for; set when the worker has started.
@@ -31,7 +38,7 @@ final class DataWorkerSetup: @unchecked Sendable {
   init(
     queue: consuming QueueSetup, layout: RequestLayout, rings: RingFeatures, offer: DeviceOffer,
     sessions: SessionTable, retirements: RetirementLog.Reader, counters: QueueCounters,
-    settings: WorkerSettings, engines: HostEngines, attention: Int32
+    settings: WorkerSettings, engines: HostEngines, times: WorkerTimes, attention: Int32
   ) {
     self.queue = queue
     self.layout = layout
@@ -42,11 +49,14 @@ final class DataWorkerSetup: @unchecked Sendable {
     self.counters = counters
     self.settings = settings
     self.engines = engines
+    self.times = times
     self.attention = attention
   }
 
   /// The worker's thread, from start to end.
   func run(_ context: QueueWorker.Context) {
+    times.worker.threadBegins()
+    defer { times.worker.threadEnds() }
     let crew: HelperCrew?
     do throws(WorkerStartError) {
       crew = try startHelpers(context.shared)
@@ -125,6 +135,8 @@ final class DataWorkerSetup: @unchecked Sendable {
 
   /// A helper's thread, from start to end.
   private func help(_ context: HelperCrew.Context) {
+    times.helpers.threadBegins()
+    defer { times.helpers.threadEnds() }
     var loop: HelperLoop<HostLane>
     do {
       let ring = try IOUring(entries: 64)

@@ -18,29 +18,36 @@ import VirtioSpec
 
 /// One guest's crypto device: what the vhost-user server calls, in terms of workers, sessions and queues.
 ///
-/// Everything but `measure` happens on the server's thread.
+/// Everything but the statistics happens on the server's thread.
 final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   // Unchecked: `shown` and the counters are the only things that other threads look at.
   let name: String
   let socketPath: String
-  private let offer: DeviceOffer
+  let offer: DeviceOffer
   private let maximumQueueSize: Int
   private let workerConfiguration: WorkerConfiguration
   /// Number of this device's first worker, counted over all devices, for spreading them over the CPUs.
   private let firstWorker: Int
   private let hidden: HiddenFeatures
   private let engines: HostEngines
-  private let core: DeviceCore
+  let core: DeviceCore
   private let queueCounters: [QueueCounters]
   private let sessionCounters = SessionCounters()
   private let logger: Logger
   private let peerLog: PeerLog
-  /// Signalled by workers that have let go of sessions, or whose ring is corrupt.
-  private let attention: EventFD
+  /// Signalled by workers that have let go of sessions, or whose ring is corrupt, and by who wants a sign of life.
+  let attention: EventFD
+  /// Of other threads to the server's.
+  let questions: ControlQuestions
+  let sign = SignOfLife()
+  /// Called when a front-end has come or gone; set before the server runs.
+  var connectionChanged: @Sendable () -> Void = {}
 
   private var features: UInt64 = 0
   private var workers: [QueueWorker?]
   private var faultIsLogged: [Bool]
+  /// Workers were woken for the log of retired sessions, and none has answered yet.
+  private var workersAreWoken = false
   private var control: (any ControlService)?
   var status: UInt8 = 0
 
@@ -48,8 +55,16 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private struct Shown {
     var connected = false
     var features: UInt64 = 0
-    var running: [Bool]
+    var controlFault: String?
+    var queues: [ShownQueue]
   }
+  private struct ShownQueue {
+    var isRunning = false
+    var starts: UInt64 = 0
+    var fault: String?
+  }
+  /// By queue; they count on when workers are started again.
+  private let times: [WorkerTimes]
   private let shown: Mutex<Shown>
 
   init(
@@ -79,8 +94,11 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     }
     workers = (0..<settings.queueCount).map { _ in nil }
     faultIsLogged = [Bool](repeating: false, count: settings.queueCount)
-    shown = Mutex(Shown(running: [Bool](repeating: false, count: settings.queueCount)))
-    attention = try EventFD()
+    shown = Mutex(Shown(queues: [ShownQueue](repeating: ShownQueue(), count: settings.queueCount)))
+    times = (0..<settings.queueCount).map { _ in WorkerTimes() }
+    let attention = try EventFD()
+    questions = ControlQuestions(attention: attention.rawValue)
+    self.attention = attention
     var logger = logger
     logger[metadataKey: "device"] = "\(name)"
     self.logger = logger
@@ -121,6 +139,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func connectionOpened(_ frontend: FrontendChannel) {
     shown.withLock { $0.connected = true }
+    connectionChanged()
   }
 
   func connectionClosed() {
@@ -132,7 +151,11 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       shown.connected = false
       shown.features = 0
     }
+    connectionChanged()
   }
+
+  /// Whether a front-end is connected; from any thread.
+  var isConnected: Bool { shown.withLock { $0.connected } }
 
   func setFeatures(_ accepted: UInt64) {
     features = accepted
@@ -186,7 +209,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     let setup = DataWorkerSetup(
       queue: queue, layout: offer.layout(features: features), rings: RingFeatures(features),
       offer: offer, sessions: core.sessions, retirements: reader,
-      counters: queueCounters[index], settings: settings, engines: engines,
+      counters: queueCounters[index], settings: settings, engines: engines, times: times[index],
       attention: attention.rawValue)
     do throws(WorkerStartError) {
       let worker = try QueueWorker(name: "vcrypto-q\(index)", cpu: settings.cpu) { setup.run($0) }
@@ -207,7 +230,11 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       throw QueueStartError(reason: "\(error)")
     }
     faultIsLogged[index] = false
-    show(index, running: true)
+    shown.withLock { shown in
+      shown.queues[index].isRunning = true
+      shown.queues[index].starts &+= 1
+      shown.queues[index].fault = nil
+    }
   }
 
   func ringIsCorrupt(_ index: Int) -> Bool {
@@ -218,6 +245,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func stopQueue(_ index: Int) -> UInt32? {
     if index == offer.dataQueueCount {
       defer { control = nil }
+      shown.withLock { $0.controlFault = nil }
       return control?.base
     }
     guard workers.indices.contains(index), let worker = workers[index] else { return nil }
@@ -226,12 +254,18 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     workers[index] = nil
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
-    show(index, running: false)
+    // It may have been the one that would have answered.
+    workersAreWoken = false
+    wakeForRetirements()
+    showStopped(index, fault: nil)
     return base
   }
 
-  private func show(_ index: Int, running: Bool) {
-    shown.withLock { $0.running[index] = running }
+  private func showStopped(_ index: Int, fault: String?) {
+    shown.withLock { shown in
+      shown.queues[index].isRunning = false
+      shown.queues[index].fault = fault
+    }
   }
 
   // MARK: - Sessions
@@ -259,7 +293,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func closeSession(_ id: UInt64) -> Bool {
     defer { countSessions() }
     do throws(Refusal) {
-      try core.destroySession(id, services: Set(CryptoService.allCases))
+      try core.destroySession(id, services: .all)
     } catch { return false }
     wakeForRetirements()
     return true
@@ -272,9 +306,15 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   /// Sleeping workers must drop the keys of sessions that are gone.
+  ///
+  /// Workers that were woken say so when they have read the log, and are woken again if it has grown since: so a burst
+  /// of destructions costs them one wake-up for each time that they let go, not one for each destruction.
   private func wakeForRetirements() {
-    guard core.sessions.retirements.hasUnacknowledged else { return }
-    for case let worker? in workers { worker.wake() }
+    guard !workersAreWoken, core.sessions.retirements.hasUnacknowledged else { return }
+    for case let worker? in workers {
+      worker.wake()
+      workersAreWoken = true
+    }
   }
 
   /// Brings the counters that others read in line with the session table.
@@ -293,6 +333,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func descriptorIsReady(_ descriptor: Int32) {
     if descriptor == attention.rawValue {
       attention.drain()
+      workersAreWoken = false
+      questions.answerOne()
+      sign.answer()
       core.sessions.reclaim()
       wakeForRetirements()
       for index in workers.indices { takeFault(of: index) }
@@ -305,6 +348,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private func serveControlQueue() {
     guard let control else { return }
     if let fault = control.serve() {
+      shown.withLock { $0.controlFault = "\(fault)" }
       peerLog.log(
         .warning, "control queue stopped: the guest corrupted its ring", ["fault": "\(fault)"])
     }
@@ -321,7 +365,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     _ = worker.stop()
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
-    show(index, running: false)
+    showStopped(index, fault: fault)
     peerLog.log(
       .warning, "queue stopped: the guest corrupted its ring",
       ["queue": "\(index)", "fault": "\(fault)"])
@@ -333,13 +377,19 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func measure(engineNames: [String]) -> DeviceSnapshot {
     let shown = shown.withLock { $0 }
     let queues = queueCounters.enumerated().map { index, counters in
-      MeasuredQueue(
-        index: index, isRunning: shown.running[index],
+      var queue = MeasuredQueue(
+        index: index, isRunning: shown.queues[index].isRunning,
         cpu: workerConfiguration.cpu(ofWorker: firstWorker + index),
         counters: counters.snapshot(nanosecondsPerTick: TickClock.nanosecondsPerTick))
+      queue.starts = shown.queues[index].starts
+      queue.fault = shown.queues[index].fault
+      queue.cpuSeconds = times[index].worker.seconds
+      queue.helperCPUSeconds = times[index].helpers.seconds
+      return queue
     }
     return DeviceSnapshot(
       name: name, socket: socketPath, connected: shown.connected, features: shown.features,
-      sessions: sessionCounters.snapshot(), queues: queues, engineNames: engineNames)
+      sessions: sessionCounters.snapshot(), queues: queues, engineNames: engineNames,
+      controlFault: shown.controlFault)
   }
 }

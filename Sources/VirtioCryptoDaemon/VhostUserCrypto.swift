@@ -5,6 +5,7 @@ import Glibc
 import HostEngines
 import LinuxSystem
 import Logging
+import ServiceManager
 
 /// The daemon's command line.
 ///
@@ -34,7 +35,7 @@ struct VhostUserCrypto: ParsableCommand {
     name: .customLong("socket-path"),
     help: ArgumentHelp(
       "Listen at this Unix socket for a front-end; one device each, may be repeated.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var socketPaths: [String] = []
 
   @Option(
@@ -48,20 +49,29 @@ struct VhostUserCrypto: ParsableCommand {
   )
   var client = false
 
-  @Option(help: ArgumentHelp("Read this capability file.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Read this capability file.", valueName: "file"),
+    completion: .file(extensions: ["yaml", "yml"]))
   var config: String?
 
   @Option(
-    help: ArgumentHelp("Serve statistics (HTTP) at this Unix socket.", valueName: "path"))
+    help: ArgumentHelp("Serve statistics (HTTP) at this Unix socket.", valueName: "path"),
+    completion: .file())
   var statsSocket: String?
 
   @Option(
     help: ArgumentHelp(
-      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level")
-  )
+      "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level"),
+    completion: .list(LogConfiguration.Level.allCases.map(\.rawValue)))
   var logLevel: String?
 
-  @Option(help: ArgumentHelp("text or json. (default: text)", valueName: "format"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      auto, text, json, or journal (priorities instead of times). (default: auto, which is journal under journald and \
+      else text)
+      """, valueName: "format"),
+    completion: .list(LogConfiguration.Format.allCases.map(\.rawValue)))
   var logFormat: String?
 
   @Flag(
@@ -87,7 +97,7 @@ struct VhostUserCrypto: ParsableCommand {
       """
       Keep measured speeds in this file; none for nowhere. (default: calibration.json in systemd's CacheDirectory, in \
       /var/cache/vhost-user-crypto for root, else in ~/.cache/vhost-user-crypto)
-      """, valueName: "file"))
+      """, valueName: "file"), completion: .file())
   var calibrationCache: String?
 
   @OptionGroup(title: "Rights") var rights: ConfinementOptions
@@ -125,7 +135,7 @@ struct VhostUserCrypto: ParsableCommand {
       print(#"}"#)
       return
     }
-    let effective = try effectiveConfiguration()
+    var effective = try effectiveConfiguration()
     if printConfig {
       print(effective.renderYAML(), terminator: "")
       return
@@ -134,13 +144,16 @@ struct VhostUserCrypto: ParsableCommand {
       try ConfigurationCheck(effective, fileName: config, cache: cache).run()
       return
     }
+    let manager = ServiceManager.takeFromEnvironment()
+    let activation = try activation(&effective)
     let confinement: Confinement
     do throws(StartError) {
       confinement = try Confinement(rights)
     } catch { throw complaint(error.description, error.status) }
     try Self.exit(
       code: Daemon(
-        effective, endpoints: endpoints(effective), confinement: confinement,
+        effective, endpoints: endpoints(effective, activation), activation: activation,
+        confinement: confinement, manager: manager,
         hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
       ).run()
@@ -181,7 +194,8 @@ struct VhostUserCrypto: ParsableCommand {
     }
     if let logFormat {
       guard let format = LogConfiguration.Format(rawValue: logFormat) else {
-        throw complaint("--log-format '\(logFormat)' is unknown; text or json", EX_USAGE)
+        let known = LogConfiguration.Format.allCases.map(\.rawValue).joined(separator: ", ")
+        throw complaint("--log-format '\(logFormat)' is unknown; one of \(known)", EX_USAGE)
       }
       effective.log.format = format
     }
@@ -189,15 +203,25 @@ struct VhostUserCrypto: ParsableCommand {
   }
 
   /// A device's name from its socket's: `/run/vm1.sock` is `vm1`.
-  private static func deviceName(_ path: String, taken: [String]) -> String {
+  static func deviceName(_ path: String, taken: [String]) -> String {
     let file = path.split(separator: "/").last.map(String.init) ?? path
     let base = file.hasSuffix(".sock") && file.count > 5 ? String(file.dropLast(5)) : file
     guard taken.contains(base) else { return base }
     return (2...).lazy.map { "\(base)-\($0)" }.first { !taken.contains($0) } ?? base
   }
 
+  /// The sockets that a service manager gave, and the devices that come with them.
+  private func activation(_ effective: inout Configuration) throws -> Activation {
+    do throws(ActivationError) {
+      return try Activation(
+        SocketActivation.takeFromEnvironment(), for: &effective, fd: fd)
+    } catch { throw complaint("\(error)", EX_CONFIG) }
+  }
+
   /// One endpoint per device, in the order of the configuration's devices.
-  private func endpoints(_ effective: Configuration) throws -> [DaemonEndpoint] {
+  private func endpoints(
+    _ effective: Configuration, _ activation: Activation
+  ) throws -> [DaemonEndpoint] {
     if let fd {
       guard !client else {
         throw complaint(
@@ -214,7 +238,8 @@ struct VhostUserCrypto: ParsableCommand {
     }
     guard !effective.devices.isEmpty else {
       throw complaint(
-        "no socket; give --socket-path=PATH (or --fd, or devices: in a capability file)", EX_USAGE)
+        "no socket; give --socket-path=PATH (or --fd, socket activation, or devices: in a capability file)",
+        EX_USAGE)
     }
     var taken = Set<String>()
     for path in effective.devices.map(\.socketPath)
@@ -225,7 +250,15 @@ struct VhostUserCrypto: ParsableCommand {
           "\(path) is named twice; devices and statistics have a socket each", EX_USAGE)
       }
     }
-    return effective.devices.map { client ? .connect($0.socketPath) : .listen($0.socketPath) }
+    guard !client || activation.devices.isEmpty else {
+      throw complaint(
+        "--client and sockets of a service manager exclude each other; --client goes with --socket-path",
+        EX_USAGE)
+    }
+    return effective.devices.map { device in
+      if let socket = activation.devices[device.name] { return .activated(socket) }
+      return client ? .connect(device.socketPath) : .listen(device.socketPath)
+    }
   }
 
   /// One line on standard error, and the exit status that says the same.
@@ -244,9 +277,12 @@ enum DaemonEndpoint: Sendable {
   case listen(String)
   case connect(String)
   case inherited(Int32)
+  /// Listens already: a service manager's.
+  case activated(ActivatedSocket)
 }
 
-/// Writes one line for people to standard error.
+/// Writes one line for people to standard error, as an error where that is the journal.
 func complain(_ text: String) {
-  FileHandle.standardError.write(Data("vhost-user-crypto: \(text)\n".utf8))
+  let priority = JournalStream.isStandardError ? "<3>" : ""
+  FileHandle.standardError.write(Data("\(priority)vhost-user-crypto: \(text)\n".utf8))
 }

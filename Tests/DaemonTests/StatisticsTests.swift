@@ -134,6 +134,16 @@ extension TheDaemon {
       #expect(metrics.value("vhost_crypto_requests_total", labels) == 2)
       #expect(metrics.value("vhost_crypto_sessions_open", ["device": "vhost"]) == 1)
       #expect(metrics.value("vhost_crypto_device_connected", ["device": "vhost"]) == 1)
+      #expect(metrics.value("vhost_crypto_queue_starts_total", queue) == Double(first.starts))
+      #expect(
+        metrics.value(
+          "vhost_crypto_queue_errors_total", queue.merging(["status": "ERR"]) { $1 }) == 2)
+      // Another opinion, of the parser that will read it.
+      let foreign = try PrometheusParser.samples(of: String(decoding: body, as: UTF8.self))
+      #expect(foreign.count == metrics.samples.count && foreign.count > 100)
+      for sample in foreign {
+        #expect(metrics.value(sample.name, sample.labels) == sample.value, "\(sample)")
+      }
     }
 
     @Test func theToolShowsATableAndJSON() throws {
@@ -154,7 +164,167 @@ extension TheDaemon {
         .expectComplaint(69, "/tmp/no-such-daemon.sock", from: "vhost-crypto: ")
     }
 
+    @Test func processorTimeIsOfTheQueuesOwnThreads() throws {
+      let daemon = try DaemonProcess.withStatistics()
+      let client = try daemon.client(dataQueueCount: 2)
+      let session = try client.openSession(Samples.encryption)
+      let carousel = try Carousel(client, [Samples.encrypt(session, byteCount: 65536)])
+      try carousel.run(20_000)
+      let busy = try daemon.device().queues
+      #expect(busy[0].cpuSeconds > 0.02, "20,000 times 64 KiB")
+      #expect(busy[0].cpuSeconds > 5 * busy[1].cpuSeconds)
+      #expect(try daemon.snapshot().process.cpuSeconds >= busy[0].cpuSeconds)
+      // It stays when the thread ends, and goes on with the next one.
+      carousel.dispose()
+      client.frontend.disconnect()
+      try waitUntil("the worker's end", milliseconds: 5000) {
+        try !daemon.device().queues[0].running
+      }
+      let ended = try daemon.device().queues[0]
+      #expect(ended.cpuSeconds >= busy[0].cpuSeconds && ended.starts >= 1)
+      let next = try daemon.client(dataQueueCount: 2)
+      try next.expectService()
+      let again = try daemon.device().queues[0]
+      #expect(again.cpuSeconds > ended.cpuSeconds && again.starts > ended.starts)
+    }
+
+    @Test func thousandsOfSessionsAreListedInPages() throws {
+      let daemon = try DaemonProcess.withStatistics()
+      let client = try daemon.client()
+      let hash = SessionSpec.hash(.sha256, resultByteCount: 32)
+      var expected: Set<String> = []
+      for index in 0..<3000 {
+        let spec = index % 3 == 0 ? hash : Samples.encryption
+        expected.insert("0x" + String(try client.openSession(spec), radix: 16))
+      }
+      var sessions: [SessionEntry] = []
+      var next: Int? = 0
+      while let offset = next {
+        let body = try HTTPExchange.get(
+          "/sessions?device=vhost&limit=700&offset=\(offset)", socketPath: daemon.statsPath)
+        let page = try JSONDecoder().decode(SessionPage.self, from: body)
+        #expect(page.open == 3000 && page.offset == offset && page.sessions.count <= 700)
+        sessions += page.sessions
+        next = page.next
+      }
+      #expect(sessions.count == 3000 && Set(sessions.map(\.id)) == expected)
+      #expect(sessions.count { $0.algorithm == "sha256" && $0.service == "hash" } == 1000)
+      #expect(
+        sessions.count { $0.algorithm == "aes-cbc" && $0.operation == "encrypt" } == 2000)
+      #expect(sessions.allSatisfy { !$0.engines.isEmpty && $0.ageSeconds < 60 })
+    }
+
+    @Test func listingSessionsDelaysNoControlRequest() throws {
+      let daemon = try DaemonProcess.withStatistics()
+      let client = try daemon.client()
+      for _ in 0..<5000 { _ = try client.openSession(Samples.encryption) }
+      let isDone = Atomic(false)
+      let pages = Atomic(0)
+      let ended = DispatchSemaphore(value: 0)
+      let path = daemon.statsPath
+      Thread.detachNewThread {
+        while !isDone.load(ordering: .relaxed) {
+          guard
+            (try? HTTPExchange.get("/sessions?limit=1000&offset=4000", socketPath: path)) != nil
+          else { break }
+          pages.add(1, ordering: .relaxed)
+        }
+        ended.signal()
+      }
+      try waitUntil("a page", milliseconds: 5000) { pages.load(ordering: .relaxed) > 0 }
+      var slowest = Duration.zero
+      for _ in 0..<500 {
+        let start = ContinuousClock.now
+        let session = try client.openSession(Samples.encryption)
+        #expect(try client.destroySession(session, service: .cipher) == .ok)
+        slowest = max(slowest, start.duration(to: .now))
+      }
+      isDone.store(true, ordering: .relaxed)
+      #expect(ended.wait(timeout: .now() + 10) == .success)
+      #expect(pages.load(ordering: .relaxed) > 10)
+      // A page of a thousand takes milliseconds to write; a control request waits for none of that.
+      #expect(slowest < .milliseconds(250), "\(slowest)")
+    }
+
+    @Test func theConfigurationIsServedAsItIsInForce() throws {
+      let daemon = try DaemonProcess.withStatistics(
+        """
+        version: 1
+        device: { queues: 3, max-request: 2MiB }
+        algorithms:
+          cipher: { default: off, aes-cbc: { engine: [openssl] } }
+          hash: { default: off }
+          mac: { default: off }
+          aead: { default: off }
+          akcipher: { default: off }
+
+        """)
+      let yaml = String(
+        decoding: try HTTPExchange.get("/config?format=yaml", socketPath: daemon.statsPath),
+        as: UTF8.self)
+      // It is a capability file, and says what it came to.
+      let directory = try TemporaryDirectory()
+      let file = try directory.write(yaml, to: "again.yaml")
+      let check = try FinishedProgram.run(
+        "vhost-user-crypto", ["--config=\(file)", "--check-config"])
+      #expect(check.status == .status(0), "\(check.errorOutput)")
+      #expect(yaml.contains("# device vhost: crypto_services 0x1, cipher_algo 0x8, hash_algo 0x0"))
+      #expect(yaml.contains("# cipher aes-cbc: openssl\n"))
+      #expect(yaml.contains("# cipher aes-ctr: not advertised: switched off\n"))
+      let body = try HTTPExchange.get("/config", socketPath: daemon.statsPath)
+      let json = try #require(try JSONSerialization.jsonObject(with: body) as? [String: Any])
+      let settings = try #require(json["settings"] as? [String: Any])
+      let device = try #require((json["devices"] as? [[String: Any]])?.first)
+      #expect(device["name"] as? String == "vhost")
+      #expect(device["maximumDataQueues"] as? Int == 3)
+      #expect(device["maximumRequestBytes"] as? Int == 2 << 20)
+      #expect((device["masks"] as? [String: String])?["cipher_algo"] == "0x8")
+      #expect((settings["stats"] as? [String: String])?["socket"] == daemon.statsPath)
+      let ciphers = (settings["algorithms"] as? [String: [String: Any]])?["cipher"]
+      #expect(ciphers?["aes-ctr"] as? String == "off")
+      let algorithms = try #require(json["algorithms"] as? [[String: Any]])
+      let offered = algorithms.filter { ($0["engines"] as? [[String: Any]])?.isEmpty == false }
+      #expect(offered.compactMap { $0["algorithm"] as? String } == ["aes-cbc"])
+      #expect((offered[0]["engines"] as? [[String: Any]])?[0]["engine"] as? String == "openssl")
+    }
+
     // MARK: Readers during traffic
+
+    @Test func hostileReadersChangeNothing() throws {
+      let daemon = try DaemonProcess.withStatistics()
+      let client = try daemon.client()
+      let session = try client.openSession(Samples.encryption)
+      let carousel = try Carousel(client, (0..<16).map { Samples.encrypt(session, salt: $0) })
+      try carousel.run(5000)
+      try carousel.expectRightAnswers()
+      _ = try daemon.snapshot()
+      let first = try daemon.snapshot()
+      let before = first.process
+      // Idle ones, ones that never read, and one that sends its request a byte at a time.
+      let idle = try (0..<200).map { _ in try UnixSocket.connected(to: daemon.statsPath) }
+      let deaf = try (0..<50).map { _ in
+        try HTTPExchange("/metrics", socketPath: daemon.statsPath)
+      }
+      let trickle = try UnixSocket.connected(to: daemon.statsPath)
+      var sent = 0
+      for byte in "GET /stats HTTP/1.1\r\nX: ".utf8 {
+        var byte = byte
+        if send(trickle.descriptor, &byte, 1, Int32(MSG_NOSIGNAL)) == 1 { sent += 1 }
+        try carousel.run(500)
+        try carousel.expectRightAnswers()
+      }
+      #expect(sent > 10)
+      let start = ContinuousClock.now
+      let after = try daemon.snapshot()
+      #expect(start.duration(to: .now) < .seconds(2))
+      #expect(after.devices[0].queues[0].requests == UInt64(5000 + 24 * 500))
+      #expect(after.devices[0].queues[0].starts == first.devices[0].queues[0].starts)
+      // Sixty-four connections and their answers, not 251.
+      #expect(after.process.openFiles <= before.openFiles + 66)
+      let growth = Int(after.process.residentBytes) - Int(before.residentBytes)
+      #expect(growth < 24 << 20, "\(growth) bytes")
+      withExtendedLifetime((idle, deaf, trickle)) {}
+    }
 
     @Test func scrapingAHundredTimesASecondChangesNoResult() throws {
       let daemon = try DaemonProcess.withStatistics()

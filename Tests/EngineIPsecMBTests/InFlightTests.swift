@@ -13,9 +13,16 @@ import VhostUserFrontend
       source: [UInt8](repeating: byte, count: count))
   }
 
+  /// What the library takes as jobs only.
+  private func cmac(_ byte: UInt8, _ count: Int) -> Request {
+    .mac(
+      .cmacAES, key: [UInt8](repeating: byte, count: 16),
+      source: [UInt8](repeating: byte, count: count), resultByteCount: 16)
+  }
+
   @Test func aRequestAloneWaitsForAFlush() throws {
     let harness = try LaneHarness<IPsecMBLane>()
-    let prepared = PreparedRequest(cbc(1, 64), inPlace: false)
+    let prepared = PreparedRequest(cmac(1, 64), inPlace: false)
     defer { prepared.release() }
     prepared.operation.pointee.sessionIndex = 0
     harness.submit([prepared])

@@ -44,7 +44,22 @@ static void trace(int pid, int commands, int events) {
   }
 }
 
-int exit_watch_start(int pid, struct exit_watch *watch) {
+static void hold(int thread, int commands, int events) {
+  int status;
+  if (ptrace(PTRACE_SEIZE, thread, 0, 0) != 0 || ptrace(PTRACE_INTERRUPT, thread, 0, 0) != 0 ||
+      waitpid(thread, &status, __WALL) != thread || !WIFSTOPPED(status)) {
+    tell(events, FAILED);
+    _exit(1);
+  }
+  tell(events, READY);
+  char command;
+  while (read(commands, &command, 1) < 0 && errno == EINTR) {
+  }
+  ptrace(PTRACE_DETACH, thread, 0, 0);
+  _exit(0);
+}
+
+static int start(void (*life)(int, int, int), int pid, struct exit_watch *watch) {
   int down[2], up[2];
   if (pipe2(down, O_CLOEXEC) != 0) return errno;
   if (pipe2(up, O_CLOEXEC) != 0) {
@@ -57,7 +72,7 @@ int exit_watch_start(int pid, struct exit_watch *watch) {
   if (tracer == 0) {
     close(down[1]);
     close(up[0]);
-    trace(pid, down[0], up[1]);
+    life(pid, down[0], up[1]);
   }
   int code = errno;
   close(down[0]);
@@ -68,6 +83,10 @@ int exit_watch_start(int pid, struct exit_watch *watch) {
   exit_watch_finish(watch);
   return tracer < 0 ? code : EPERM;
 }
+
+int exit_watch_start(int pid, struct exit_watch *watch) { return start(trace, pid, watch); }
+
+int thread_hold_start(int thread, struct exit_watch *watch) { return start(hold, thread, watch); }
 
 int exit_watch_wait(const struct exit_watch *watch, int milliseconds) {
   struct pollfd entry = {.fd = watch->events, .events = POLLIN};

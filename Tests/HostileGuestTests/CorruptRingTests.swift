@@ -109,6 +109,10 @@ extension HostileGuest {
         try expectRight(guest.client.answer(request.placed, used), request.operation)
       }
       try guest.expectStopped(0, queue, usedRing: try guest.usedRing(queue))
+      let health = try HTTPExchange("/healthz", socketPath: stage.statsSocket).answer()
+      #expect(health.status == 503)
+      let reason = String(decoding: health.body, as: UTF8.self)
+      #expect(reason.contains("queue 0: stopped, the guest corrupted its ring: "), "\(reason)")
       // The device goes on with the chain that it could not read, should anybody want that.
       let base = try guest.frontend.stopQueue(0)
       // A packed ring's word also has where used descriptors go on: in front of that chain.
@@ -118,6 +122,8 @@ extension HostileGuest {
       try guest.frontend.startQueue(0, fresh)
       let operation = guest.operation(.cipher)
       try expectRight(guest.client(withQueue: fresh).perform(operation), operation)
+      #expect(
+        try HTTPExchange("/healthz", socketPath: stage.statsSocket).answer().status == 200)
     }
 
     /// A stateless request brings its keys, which are read before the bad address is found.

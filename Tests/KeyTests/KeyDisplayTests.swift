@@ -56,7 +56,7 @@ extension KeyTests {
       try stage.use(nil)
       try provoke(stage)
       var shown = Data()
-      for path in ["/stats", "/metrics", "/healthz"] {
+      for path in ["/stats", "/metrics", "/healthz", "/sessions", "/config"] {
         shown += try HTTPExchange.get(path, socketPath: stage.daemon.statsPath)
       }
       try stage.destroy(identifiers)

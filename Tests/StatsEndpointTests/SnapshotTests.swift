@@ -14,6 +14,7 @@ import Testing
       rows == [
         "aes-cbc encrypt openssl cipher", "aes-cbc decrypt engine1 cipher",
         "aes-gcm decrypt openssl aead", "aes-cbc+hmac-sha1 decrypt openssl chain",
+        "rsa sign openssl akcipher", "ecdsa verify openssl akcipher",
       ])
     let encryption = device.algorithms[0]
     #expect(encryption.requests == 20)
@@ -34,16 +35,33 @@ import Testing
     #expect(queues.map(\.kicks) == [2, 2])
     #expect(queues.map(\.inFlightMaximum) == [7, 0])
     #expect(queues.map(\.inFlight) == [0, 0])
+    #expect(queues.map(\.starts) == [0, 3])
+    #expect(queues.map(\.cpuSeconds) == [0, 1.5])
+    #expect(queues.map(\.helperCPUSeconds) == [0, 0.25])
+    #expect(queues.map(\.statuses) == [["ERR": 1, "BADMSG": 1], [:]])
     #expect(queues[0].batches == 2)
     #expect(queues[0].batchSizes == [3: 1, 10: 1])
   }
 
-  @Test func qemuNamesCoverCiphersAndChains() throws {
+  @Test func qemuNamesCoverCiphersChainsAndPublicKeys() throws {
     let qemu = try sampleDevice().qemu
     #expect(qemu.symEncryptOps == 20)
     #expect(qemu.symEncryptBytes == 2000)
     #expect(qemu.symDecryptOps == 2)
     #expect(qemu.symDecryptBytes == 16)
+    #expect(qemu.asymSignOps == 1 && qemu.asymSignBytes == 32)
+    #expect(qemu.asymVerifyOps == 1 && qemu.asymVerifyBytes == 104)
+    #expect(qemu.asymEncryptOps == 0 && qemu.asymDecryptBytes == 0)
+    // The names are QEMU's.
+    let names = try #require(
+      try JSONSerialization.jsonObject(with: JSONEncoder().encode(qemu)) as? [String: Any]
+    ).keys.sorted()
+    #expect(
+      names == [
+        "asym-decrypt-bytes", "asym-decrypt-ops", "asym-encrypt-bytes", "asym-encrypt-ops",
+        "asym-sign-bytes", "asym-sign-ops", "asym-verify-bytes", "asym-verify-ops",
+        "sym-decrypt-bytes", "sym-decrypt-ops", "sym-encrypt-bytes", "sym-encrypt-ops",
+      ])
   }
 
   @Test("Percentiles are within 6.25 % of the exact ones", arguments: [0.33, 0.5, 1, 3.7])
@@ -107,6 +125,17 @@ import Testing
       text.value("vhost_crypto_queue_requests_total", ["device": "vm1", "queue": "0"]) == 13)
     #expect(
       text.value("vhost_crypto_queue_in_flight_max", ["device": "vm2", "queue": "0"]) == 7)
+    #expect(
+      text.value(
+        "vhost_crypto_queue_cpu_seconds_total",
+        ["device": "vm1", "queue": "1", "thread": "helper"]) == 0.25)
+    #expect(
+      text.value(
+        "vhost_crypto_queue_errors_total", ["device": "vm1", "queue": "0", "status": "BADMSG"])
+        == 1)
+    #expect(try #require(text.value("process_resident_memory_bytes", [:])) > 1e6)
+    #expect(try #require(text.value("process_open_fds", [:])) >= 3)
+    #expect(try #require(text.value("process_cpu_seconds_total", [:])) > 0)
     let labels = [
       "device": "vm2", "service": "cipher", "algorithm": "aes-cbc", "operation": "encrypt",
       "engine": "openssl",
@@ -126,6 +155,22 @@ import Testing
     #expect(
       text.value(
         "vhost_crypto_queue_batch_size_bucket", ["device": "vm1", "queue": "1", "le": "4.0"]) == 1)
+  }
+
+  @Test("prometheus_client's parser takes it, and reads the same numbers")
+  func prometheusReadsIt() throws {
+    for count in [0, 2] {
+      let text = SampleSource(deviceCount: count).snapshot().openMetrics()
+      let result = try PrometheusParser.samples(of: text)
+      let own = try OpenMetricsText(text)
+      #expect(result.count == own.samples.count)
+      for sample in result {
+        #expect(own.value(sample.name, sample.labels) == sample.value, "\(sample)")
+      }
+    }
+    #expect(throws: TestSupportError.self) {
+      try PrometheusParser.samples(of: "# TYPE a counter\na 1\n# EOF\n")
+    }
   }
 
   @Test func daemonWithoutDevicesIsValidToo() throws {

@@ -226,6 +226,25 @@ public final class DaemonProcess: Sendable {
     return (Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)
   }
 
+  /// Nanoseconds that its threads have run, all of them together.
+  public var processorNanoseconds: UInt64 {
+    let folder = "/proc/\(pid)/task"
+    let tasks = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return tasks.reduce(0) { sum, task in
+      let words = Self.text("\(folder)/\(task)/schedstat").split(separator: " ")
+      return sum + (words.first.flatMap { UInt64($0) } ?? 0)
+    }
+  }
+
+  /// Bytes of resident memory that are its own, without what it shares with the guest.
+  public func privateByteCount() throws -> Int {
+    let lines = Self.text("/proc/\(pid)/smaps_rollup").split(separator: "\n")
+    let counts = lines.filter { $0.hasPrefix("Private_Clean:") || $0.hasPrefix("Private_Dirty:") }
+      .compactMap { $0.split(separator: " ").dropFirst().first.flatMap { Int($0) } }
+    guard counts.count == 2 else { throw TestSupportError("no memory of \(pid) to be seen") }
+    return counts.reduce(0, +) * 1024
+  }
+
   private func entryCount(_ folder: String) -> Int {
     (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(folder)"))?.count ?? 0
   }

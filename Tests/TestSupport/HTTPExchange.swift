@@ -31,16 +31,31 @@ public final class HTTPExchange {
 
   /// The body of the complete answer, which must be a 200.
   public func body() throws -> Data {
+    let answer = try answer()
+    guard answer.status == 200 else {
+      throw TestSupportError(
+        "status \(answer.status): \(String(decoding: answer.body, as: UTF8.self))")
+    }
+    return answer.body
+  }
+
+  /// The complete answer.
+  public func answer() throws -> (status: Int, body: Data) {
     while true {
       if let end = received.firstRange(of: Data("\r\n\r\n".utf8)) {
         let head = String(decoding: received[..<end.lowerBound], as: UTF8.self)
-        guard head.hasPrefix("HTTP/1.1 200") else { throw TestSupportError(head) }
+        let words = head.split(separator: " ")
+        guard words.count > 2, words[0] == "HTTP/1.1", let status = Int(words[1]) else {
+          throw TestSupportError("no HTTP: \(head)")
+        }
         let length = head.split(separator: "\r\n").compactMap { line -> Int? in
           guard line.lowercased().hasPrefix("content-length:") else { return nil }
           return Int(line.dropFirst(15).trimmingCharacters(in: .whitespaces))
         }
         let body = received[end.upperBound...]
-        if let length = length.first, body.count >= length { return Data(body.prefix(length)) }
+        if let length = length.first, body.count >= length {
+          return (status, Data(body.prefix(length)))
+        }
       }
       guard try readSome(65536) else {
         throw TestSupportError("the answer ends after \(received.count) bytes")

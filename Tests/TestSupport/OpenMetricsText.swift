@@ -30,8 +30,10 @@ public struct OpenMetricsText {
     for family in families where family.kind == "histogram" { try checkHistograms(family) }
   }
 
+  public var samples: [Sample] { families.flatMap(\.samples) }
+
   public func value(_ name: String, _ labels: [String: String]) -> Double? {
-    families.flatMap(\.samples).first { $0.name == name && $0.labels == labels }?.value
+    samples.first { $0.name == name && $0.labels == labels }?.value
   }
 
   private func problem(_ what: String) -> Problem { Problem(line: lineNumber, what: what) }

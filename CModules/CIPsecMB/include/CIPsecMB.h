@@ -27,6 +27,8 @@
 // Zeroed memory that takes up room only where it is touched, kept out of core dumps; null if there is none.
 void *cipsecmb_map(size_t count);
 void cipsecmb_unmap(void *memory, size_t count);
+// Whole pages of such memory go back to the system: they read as zero afterwards.
+CIPSECMB_UNALLOCATING void cipsecmb_give_back(void *memory, size_t count);
 
 CIPSECMB_HOT void cipsecmb_copy(void *to, const void *from, size_t count) {
   memmove(to, from, count);
@@ -221,6 +223,54 @@ CIPSECMB_HOT void cipsecmb_set_chacha_aad(IMB_JOB *job, const uint8_t *aad, uint
   job->u.CHACHA20_POLY1305.aad = aad;
   job->u.CHACHA20_POLY1305.aad_len_in_bytes = count;
   job->u.CHACHA20_POLY1305.ctx = NULL;
+}
+
+// ---- Bursts ---------------------------------------------------------------------------------------------------------
+//
+// The library's synchronous way for many jobs of one kind: AES-CBC, AES-CTR, and the HMACs with SHA. It checks nothing.
+// The manager has no job in flight.
+
+// A job of a cipher burst, as cipsecmb_set_cipher has it.
+CIPSECMB_HOT void cipsecmb_set_cipher_of_burst(
+    IMB_JOB *job, const uint8_t *source, uint8_t *destination, const void *encryption_key,
+    const void *decryption_key, uint64_t key_count, const void *iv, uint64_t count) {
+  job->src = source;
+  job->dst = destination;
+  job->enc_keys = encryption_key;
+  job->dec_keys = decryption_key;
+  job->key_len_in_bytes = key_count;
+  job->iv = (const uint8_t *)iv;
+  job->iv_len_in_bytes = 16;
+  job->cipher_start_src_offset_in_bytes = 0;
+  job->msg_len_to_cipher_in_bytes = count;
+  job->status = IMB_STATUS_BEING_PROCESSED;
+}
+
+// A job of an HMAC burst.
+CIPSECMB_HOT void cipsecmb_set_hmac_of_burst(
+    IMB_JOB *job, const uint8_t *text, uint64_t count, const uint8_t *room, uint8_t *tag,
+    uint64_t tag_count) {
+  job->src = text;
+  job->hash_start_src_offset_in_bytes = 0;
+  job->msg_len_to_hash_in_bytes = count;
+  job->auth_tag_output = tag;
+  job->auth_tag_output_len_in_bytes = tag_count;
+  job->u.HMAC._hashed_auth_key_xor_ipad = room;
+  job->u.HMAC._hashed_auth_key_xor_opad = room + CIPSECMB_OUTER;
+  job->status = IMB_STATUS_BEING_PROCESSED;
+}
+
+// Runs a burst; whether all of it was done.
+CIPSECMB_HOT bool cipsecmb_cipher_burst(
+    IMB_MGR *manager, IMB_JOB *jobs, uint32_t count, IMB_CIPHER_MODE mode, bool encrypt,
+    uint64_t key_count) {
+  return IMB_SUBMIT_CIPHER_BURST_NOCHECK(
+             manager, jobs, count, mode, encrypt ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT,
+             (IMB_KEY_SIZE_BYTES)key_count) == count;
+}
+CIPSECMB_HOT bool cipsecmb_hmac_burst(
+    IMB_MGR *manager, IMB_JOB *jobs, uint32_t count, IMB_HASH_ALG hash) {
+  return IMB_SUBMIT_HASH_BURST_NOCHECK(manager, jobs, count, hash) == count;
 }
 
 // ---- Compositions (Compositions.c) ----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ int clinux_accept(int fd);
 int clinux_socket_unix(int nonblocking);
 int clinux_socketpair_unix(int fds[2]);
 int clinux_duplicate(int fd);
+int clinux_duplicate_onto(int fd, int other);
 
 // One recvmsg without waiting. `*descriptor_count` is the room in `descriptors` on entry, what came on return;
 // `*truncated` is 1 where the peer sent more than there was room for (the kernel closes those).
@@ -45,6 +46,8 @@ long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descri
 int clinux_forbid_dumps(void);
 // Wipes the 32 KiB of stack below the caller's frame.
 void clinux_wipe_stack(void);
+// Gives free memory of the C library's allocator back to the system, from the middle of its heaps as well.
+void clinux_trim_heaps(void);
 // Lets the calling thread run wherever the process may, although its maker was pinned.
 int clinux_unpin_current_thread(void);
 int clinux_pin_current_thread(int cpu);

@@ -39,6 +39,8 @@ uint64_t copenssl_malloc_count(void);
 // Zeroed memory that takes up room only where it is touched, kept out of core dumps; null if there is none.
 void *copenssl_map(size_t count);
 void copenssl_unmap(void *memory, size_t count);
+// Whole pages of such memory go back to the system: they read as zero afterwards.
+COPENSSL_UNALLOCATING void copenssl_give_back(void *memory, size_t count);
 
 COPENSSL_HOT void copenssl_copy(uint8_t *to, const uint8_t *from, size_t count) {
   memmove(to, from, count);

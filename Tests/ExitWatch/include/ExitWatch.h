@@ -14,6 +14,9 @@ struct exit_watch {
 // Begins to trace the main thread of `pid`. 0, or an errno.
 int exit_watch_start(int pid, struct exit_watch *watch);
 
+// Stops one thread of another process, whose others go on, until `exit_watch_finish`. 0, or an errno.
+int thread_hold_start(int thread, struct exit_watch *watch);
+
 // Waits until the main thread stops at its exit. 0: it is held there; ETIMEDOUT; ESRCH: it is gone.
 int exit_watch_wait(const struct exit_watch *watch, int milliseconds);
 
