@@ -7,6 +7,7 @@ import VirtioSpec
 // Spec: draft v25 §Symmetric algorithms Operation.
 extension RequestProcessor {
   @_noAllocation @_noLocks
+  @_transparent
   mutating func readSymmetric(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>, _ direction: CryptoDirection
@@ -37,6 +38,7 @@ extension RequestProcessor {
 
   /// `struct virtio_crypto_cipher_data_flf` at an offset of the fixed part, then iv, src and dst.
   @_noAllocation @_noLocks
+  @_transparent
   mutating func readCipherPayload(
     at offset: Int, _ direction: CryptoDirection, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView, _ slot: UnsafeMutablePointer<RequestSlot>

@@ -105,7 +105,7 @@ public struct RequestProcessor: ~Copyable {
     if status == .ok {
       if unsafe slot.pointee.hasASYMHeader || chain.writableByteCount > written {
         // SAFETY: the session is alive while the request is.
-        unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session.pointee.route
+        unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session
           .engine(forByteCount: slot.pointee.operation.sourceByteCount)
         unsafe slot.pointee.operation.triedEngines = 0
         return .ready
@@ -185,6 +185,7 @@ public struct RequestProcessor: ~Copyable {
 
   /// Reads header, session and lengths; `.ok` when the operation is ready.
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func read(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView,
     _ slot: UnsafeMutablePointer<RequestSlot>
@@ -205,8 +206,9 @@ public struct RequestProcessor: ~Copyable {
     }
     if layout.dialect.isDraftV15 { return unsafe try readDraftV15(&chain, &memory, slot) }
     switch header.opcode {
-    case 0x000: return unsafe try readSymmetric(&chain, &memory, slot, .encrypt)
-    case 0x001: return unsafe try readSymmetric(&chain, &memory, slot, .decrypt)
+    case 0x000, 0x001:
+      return unsafe try readSymmetric(
+        &chain, &memory, slot, header.opcode == 0 ? .encrypt : .decrypt)
     case 0x100: return unsafe try readHash(&chain, &memory, slot)
     case 0x200: return unsafe try readMAC(&chain, &memory, slot)
     case 0x300: return unsafe try readAEAD(&chain, &memory, slot, .encrypt)

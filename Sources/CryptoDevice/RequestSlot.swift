@@ -49,8 +49,9 @@ public struct RequestSlot {
   public var startTicks: UInt64 = 0
   /// Next free slot; the slot table's.
   @usableFromInline var nextFree: UnsafeMutablePointer<RequestSlot>?
-  /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area. Last, as it is
-  /// seldom used.
+  /// Parameters of a stateless request; the operation points here, the keys lie in the slot's key area.
+  ///
+  /// Last, as it is seldom used.
   var transient: SessionParameters
 
   init(placeholder: UnsafeMutablePointer<UInt8>, parameters: UnsafePointer<SessionParameters>) {

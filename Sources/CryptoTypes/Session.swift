@@ -68,3 +68,16 @@ public struct SessionParameters {
     unsafe authKey = nil
   }
 }
+
+extension UnsafePointer<SessionParameters> {
+  /// The route's engine for a source, without a copy of the route.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func engine(forByteCount byteCount: UInt32) -> UInt8 {
+    // SAFETY: whoever has the pointer keeps the session alive.
+    if unsafe byteCount >= pointee.route.shortest.0, unsafe byteCount <= pointee.route.longest.0 {
+      return unsafe UInt8(truncatingIfNeeded: pointee.route.engines)
+    }
+    return unsafe pointee.route.engine(forByteCount: byteCount)
+  }
+}

@@ -241,8 +241,10 @@ extension IPsecMBLane {
     guard unsafe source != UnsafePointer(destination) else { return }
     let start = unsafe Int(operation.pointee.cipherOffset)
     let end = unsafe start &+ Int(operation.pointee.cipherByteCount)
-    unsafe cipsecmb_copy(destination, source, start)
-    unsafe cipsecmb_copy(
-      destination + end, source + end, Int(operation.pointee.sourceByteCount) &- end)
+    let byteCount = unsafe Int(operation.pointee.sourceByteCount)
+    if start > 0 { unsafe cipsecmb_copy(destination, source, start) }
+    if end < byteCount {
+      unsafe cipsecmb_copy(destination + end, source + end, byteCount &- end)
+    }
   }
 }

@@ -11,7 +11,7 @@ public struct RegionEntry {
     guestAddress = 0
     byteCount = 0
     // SAFETY: never dereferenced: no offset is below 0 bytes.
-    unsafe base = UnsafeMutablePointer(bitPattern: 1)!
+    unsafe base = UnsafeMutablePointer(bitPattern: 1).unsafelyUnwrapped
   }
 
   /// Where a run of guest memory is, if all of it is in this region.
@@ -25,15 +25,17 @@ public struct RegionEntry {
     return unsafe base + Int(truncatingIfNeeded: offset)
   }
 
-  /// How far from its start a run is that this region has all of; nil for any other, and for an empty run.
+  /// How far an address is from the region's start; beyond any size where it is below.
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
-  public func offset(of address: UInt64, byteCount: UInt32) -> UInt64? {
-    let offset = address &- guestAddress
+  public func offset(of address: UInt64) -> UInt64 { address &- guestAddress }
+
+  /// Whether the region has all of a run that starts at an offset, and the run is not empty.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func holds(_ offset: UInt64, byteCount: UInt32) -> Bool {
     // Wrapping: no bytes are more than any region has.
-    guard offset < self.byteCount, UInt64(byteCount) &- 1 < self.byteCount &- offset
-    else { return nil }
-    return offset
+    offset < self.byteCount && UInt64(byteCount) &- 1 < self.byteCount &- offset
   }
 
   /// Where it is for us.

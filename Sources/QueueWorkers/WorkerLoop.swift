@@ -18,6 +18,8 @@ public import VirtQueue
 public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~Copyable>: ~Copyable
 {
   @usableFromInline var queue: Queue
+  /// The chain that is being read.
+  @usableFromInline var chain = DescriptorChain()
   @usableFromInline var memory: MemoryView
   @usableFromInline var processor: RequestProcessor
   @usableFromInline var lane: Lane
@@ -192,7 +194,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   mutating func takeOne(_ startTicks: UInt64) throws(QueueError) {
     guard let slot = unsafe processor.slots.take() else { return }
     do throws(QueueError) {
-      var chain = try queue.takeChain(&memory)
+      try queue.takeChain(into: &chain, &memory)
       unsafe slot.pointee.startTicks = startTicks
       switch unsafe try processor.begin(&chain, memory: &memory, slot: slot) {
       case .ready:

@@ -18,10 +18,9 @@ struct Descriptor {
   /// `VIRTQ_DESC_F_INDIRECT`.
   var isIndirect: Bool { @_noAllocation @_noLocks get { flags & 4 != 0 } }
 
-  /// Whether it is of a direction and not indirect.
-  @_noAllocation @_noLocks
-  @inline(__always)
-  func isUsual(isWritable: Bool) -> Bool { flags & 6 == (isWritable ? 2 : 0) }
+  /// 0 where it is readable, `writableFlag` where it is writable, more where it is indirect.
+  var directionFlags: UInt16 { @_noAllocation @_noLocks @inline(__always) get { flags & 6 } }
+  static var writableFlag: UInt16 { @_noAllocation @_noLocks @inline(__always) get { 2 } }
 
   /// Reads a descriptor, each of its two words exactly once.
   ///

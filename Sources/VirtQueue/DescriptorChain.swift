@@ -10,60 +10,73 @@ public import GuestMemory
 @safe
 public struct DescriptorChain {
   /// The head's place in the ring.
-  public let head: UInt16
+  public internal(set) var head: UInt16 = 0
   /// What the used entry is written with.
-  public var ticket: ChainTicket
+  public var ticket = ChainTicket(id: 0, slotCount: 0)
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
   public internal(set) var writableByteCount: UInt64 = 0
 
   private var table: UnsafePointer<UInt8>
-  private var tableCount: UInt32
+  private var tableCount: UInt32 = 0
   private var isIndirectTable = false
   /// Whether descriptors follow each other, or else are linked.
-  private let isSequential: Bool
+  private var isSequential = false
   /// The next descriptor to read, where there is one.
-  private var next: UInt16
-  @usableFromInline var hasNext = true
+  private var next: UInt16 = 0
+  @usableFromInline var hasNext = false
   /// Descriptors that may still be read before the chain must be running in a circle.
-  private var budget: UInt32
+  private var budget: UInt32 = 0
   private var inWritablePart = false
 
-  /// The window: buffers that were read and not used up. The queue's room, behind which it has more for an indirect
-  /// table that crosses regions.
-  @usableFromInline let runs: UnsafeMutablePointer<ChainRun>
+  // The window: buffers that were read and not used up. The queue's room, behind which it has more for an indirect table
+  // that crosses regions.
+  @usableFromInline var runs: UnsafeMutablePointer<ChainRun>
   @usableFromInline var count = 0
   /// Those below are readable, the others writable.
   @usableFromInline var readableCount = 0
   /// The current buffer, and how much of it is used up.
   @usableFromInline var index = 0
   @usableFromInline var offset: UInt64 = 0
-  /// The last writable one.
+  /// The last writable one of the windows before.
   @usableFromInline var lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
 
-  /// A chain of linked descriptors (split rings), of any length up to the table's.
+  /// No chain; rings start one in it (`takeChain`).
+  ///
+  /// Started in place and not returned: it is too large to be copied for every request.
   @_noAllocation @_noLocks
-  init(
+  public init() {
+    // SAFETY: never dereferenced: there is nothing to read.
+    unsafe table = UnsafePointer(bitPattern: 16).unsafelyUnwrapped
+    unsafe runs = UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
+  }
+
+  /// Starts a chain of linked descriptors (split rings), of any length up to the table's.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  mutating func start(
     linkedAt head: UInt16, table: UnsafePointer<UInt8>, tableCount: UInt32,
     window: UnsafeMutablePointer<ChainRun>
   ) {
-    unsafe self.init(
+    unsafe start(
       head: head, id: head, slotCount: 1, isSequential: false, table: table,
       tableCount: tableCount, budget: tableCount, window: window)
   }
 
-  /// A chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
+  /// Starts a chain of `slotCount` descriptors one behind the other, around the end of the ring (packed rings).
   @_noAllocation @_noLocks
-  init(
+  @inline(__always)
+  mutating func start(
     sequentialAt head: UInt16, slotCount: UInt16, id: UInt16, ring: UnsafePointer<UInt8>,
     size: UInt16, window: UnsafeMutablePointer<ChainRun>
   ) {
-    unsafe self.init(
+    unsafe start(
       head: head, id: id, slotCount: slotCount, isSequential: true, table: ring,
       tableCount: UInt32(size), budget: UInt32(slotCount), window: window)
   }
 
   @_noAllocation @_noLocks
-  private init(
+  @inline(__always)
+  private mutating func start(
     head: UInt16, id: UInt16, slotCount: UInt16, isSequential: Bool,
     table: UnsafePointer<UInt8>, tableCount: UInt32, budget: UInt32,
     window: UnsafeMutablePointer<ChainRun>
@@ -73,9 +86,16 @@ public struct DescriptorChain {
     self.isSequential = isSequential
     unsafe self.table = table
     self.tableCount = tableCount
+    isIndirectTable = false
     unsafe runs = window
     next = head
+    hasNext = true
     self.budget = budget
+    inWritablePart = false
+    writableByteCount = 0
+    count = 0
+    readableCount = 0
+    lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
   }
 
   /// The longest indirect table that is accepted: what 16-bit links can name.
@@ -154,61 +174,60 @@ public struct DescriptorChain {
   /// where a chain is longer than the window.
   @_noAllocation @_noLocks
   public mutating func readAhead(_ memory: inout MemoryView) throws(QueueError) {
-    count = 0
-    index = 0
-    offset = 0
-    readableCount = 0
-    // In split rings the first one is an indirect one with nearly all drivers.
-    if !isSequential, !isIndirectTable { try readAny(&memory) }
-    while hasNext, count < ChainScratch.windowCount {
-      let region = memory.lastRegion
-      if !inWritablePart {
-        isSequential
-          ? readUsual(isWritable: false, isSequential: true, region)
-          : readUsual(isWritable: false, isSequential: false, region)
-        readableCount = count
-        guard hasNext, count < ChainScratch.windowCount else { break }
-      }
-      isSequential
-        ? readUsual(isWritable: true, isSequential: true, region)
-        : readUsual(isWritable: true, isSequential: false, region)
-      if hasNext, count < ChainScratch.windowCount { try readAny(&memory) }
-    }
     if readableCount < count {
       // SAFETY: count > 0.
       lastWritable = unsafe runs[count &- 1]
     }
+    count = 0
+    index = 0
+    offset = 0
+    readableCount = 0
+    while hasNext, count < ChainScratch.windowCount {
+      let region = memory.lastRegion
+      isSequential
+        ? readUsual(isSequential: true, region) : readUsual(isSequential: false, region)
+      if hasNext, count < ChainScratch.windowCount { try readAny(&memory) }
+    }
   }
 
-  /// Reads descriptors while they are the usual ones: of one direction, not empty, not indirect, in one region.
+  /// Reads descriptors while they are the usual ones: readable, then writable, not empty, not indirect, in one region.
   ///
   /// How they follow each other is settled when the queue starts: the loop is compiled for either order, and makes no
   /// call, so that all it works on stays in registers.
   @_noAllocation @_noLocks
   @_transparent
-  private mutating func readUsual(isWritable: Bool, isSequential: Bool, _ region: RegionEntry) {
+  private mutating func readUsual(isSequential: Bool, _ region: RegionEntry) {
     // SAFETY: next < tableCount in every turn, and the table's bytes were translated as a whole; the window has as many
     // places as turns are left.
     let table = unsafe self.table
-    let limit = UInt32(tableCount)
+    let limit = tableCount
     var position = UInt32(next)
     guard position < limit else { return }
-    let start = unsafe runs + count
-    var run = unsafe start
+    var run = unsafe runs + count
     let most = Swift.min(budget, UInt32(truncatingIfNeeded: ChainScratch.windowCount &- count))
     var turns = most
+    // Of the part that is read: what its descriptors' flags are, and whether their bytes count as writable.
+    var flags: UInt16 = inWritablePart ? Descriptor.writableFlag : 0
+    var mask: UInt64 = inWritablePart ? .max : 0
+    var turnsAtWritable = most
     var written: UInt64 = 0
     var goesOn = true
     while turns > 0 {
       let descriptor = unsafe Descriptor(
         at: table + Int(position) &* 16, flagsShift: isSequential ? 48 : 32)
-      guard descriptor.isUsual(isWritable: isWritable),
-        let mapped = region.offset(of: descriptor.address, byteCount: descriptor.byteCount)
-      else { break }
+      let mapped = region.offset(of: descriptor.address)
+      if descriptor.directionFlags != flags {
+        // The writable part begins, once.
+        guard descriptor.directionFlags == Descriptor.writableFlag else { break }
+        flags = Descriptor.writableFlag
+        mask = .max
+        turnsAtWritable = turns
+      }
+      guard region.holds(mapped, byteCount: descriptor.byteCount) else { break }
       unsafe run.pointee = ChainRun(mappedAt: region, mapped, byteCount: descriptor.byteCount)
       unsafe run += 1
       turns &-= 1
-      if isWritable { written &+= UInt64(descriptor.byteCount) }
+      written &+= UInt64(descriptor.byteCount) & mask
       if isSequential {
         position &+= 1
         if position == limit { position = 0 }
@@ -220,13 +239,15 @@ public struct DescriptorChain {
     }
     let taken = most &- turns
     budget &-= taken
-    count &+= Int(taken)
     next = UInt16(truncatingIfNeeded: position)
     hasNext = isSequential ? budget > 0 : goesOn
-    if isWritable, taken > 0 {
-      writableByteCount &+= written
-      inWritablePart = true
+    if !inWritablePart {
+      readableCount = count &+ Int(flags == 0 ? taken : most &- turnsAtWritable)
+      // A writable descriptor that was seen and not taken is looked at again.
+      inWritablePart = flags != 0 && turnsAtWritable != turns
     }
+    count &+= Int(taken)
+    writableByteCount &+= written
   }
 
   /// Reads one descriptor of any kind; the window has room for it.
@@ -445,12 +466,15 @@ public struct DescriptorChain {
   public mutating func lastWritableByte(
     _ memory: inout MemoryView
   ) throws(QueueError) -> UnsafeMutablePointer<UInt8>? {
-    let run = lastWritable
-    if !hasNext, run.mappedByteCount > 0 {
-      index = count
-      ticket.writableByteCount = UInt32(clamping: writableByteCount)
-      // SAFETY: the run was translated as a whole, and is not empty.
-      return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1)
+    if !hasNext, readableCount < count {
+      // SAFETY: count > 0; the run was translated as a whole, and is not empty.
+      let run = unsafe runs + (count &- 1)
+      let mappedByteCount = unsafe run.pointee.mappedByteCount
+      if mappedByteCount > 0 {
+        index = count
+        ticket.writableByteCount = UInt32(clamping: writableByteCount)
+        return unsafe run.pointee.pointer(UInt64(mappedByteCount) &- 1)
+      }
     }
     return unsafe try findLastWritableByte(&memory)
   }
@@ -464,7 +488,8 @@ public struct DescriptorChain {
     while hasNext { try readAhead(&memory) }
     index = count
     ticket.writableByteCount = UInt32(clamping: writableByteCount)
-    let run = lastWritable
+    // SAFETY: count > 0 where there is one in the window.
+    let run = readableCount < count ? unsafe runs[count &- 1] : lastWritable
     guard run.byteCount > 0 else { return nil }
     // SAFETY: the run was translated as a whole.
     if run.mappedByteCount > 0 { return unsafe run.pointer(UInt64(run.mappedByteCount) &- 1) }

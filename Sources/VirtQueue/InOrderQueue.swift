@@ -59,14 +59,13 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
 
   @inlinable
   public mutating func takeChain(
-    _ memory: inout MemoryView
-  ) throws(QueueError) -> DescriptorChain {
-    var chain = try ring.takeChain(&memory)
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    try ring.takeChain(into: &chain, &memory)
     chain.ticket.position = takenCount
     // SAFETY: masked; `look` has seen that the place is free.
     unsafe entries[Int(takenCount & mask)].isDone = false
     takenCount &+= 1
-    return chain
   }
 
   /// Notes that a chain is done; its used entry is written in `publish`, when all before it are.

@@ -78,12 +78,15 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   /// once, and their NEXT flags are not believed again.
   @_noAllocation @_noLocks
   public mutating func takeChain(
-    _ memory: inout MemoryView
-  ) throws(QueueError) -> DescriptorChain {
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
     let head = available.index
     let room = layout.size &- outstandingCount &- unpublishedCount
     guard room > 0 else { throw .ringOverrun(head) }
-    if headWord & Self.indirectBit != 0 { return try takeIndirect(&memory) }
+    if headWord & Self.indirectBit != 0 {
+      try takeIndirect(into: &chain, &memory)
+      return
+    }
     var word = headWord
     var count: UInt16 = 1
     var index = head
@@ -96,30 +99,30 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
         littleEndian: cring_load64(layout.ring + Int(index) &* 16 + Self.secondWordOffset))
     }
     // The last descriptor has the identifier.
-    return take(count, id: UInt16(truncatingIfNeeded: word >> 32))
+    take(count, id: UInt16(truncatingIfNeeded: word >> 32), into: &chain)
   }
 
   @_noAllocation @_noLocks
+  @inline(__always)
   private mutating func takeIndirect(
-    _ memory: inout MemoryView
-  ) throws(QueueError) -> DescriptorChain {
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
     // SAFETY: available.index < size.
     let address = unsafe UInt64(
       littleEndian: cring_load64(layout.ring + Int(available.index) &* 16))
     let table = Descriptor(address: address, packedWord: headWord)
-    var chain = take(1, id: UInt16(truncatingIfNeeded: headWord >> 32))
+    take(1, id: UInt16(truncatingIfNeeded: headWord >> 32), into: &chain)
     try chain.enter(table, &memory)
-    return chain
   }
 
   @_noAllocation @_noLocks
-  private mutating func take(_ count: UInt16, id: UInt16) -> DescriptorChain {
-    let chain = unsafe DescriptorChain(
+  @inline(__always)
+  private mutating func take(_ count: UInt16, id: UInt16, into chain: inout DescriptorChain) {
+    unsafe chain.start(
       sequentialAt: available.index, slotCount: count, id: id, ring: layout.ring,
       size: layout.size, window: scratch.window)
     available.advance(by: count, size: layout.size)
     outstandingCount &+= count
-    return chain
   }
 
   // MARK: - Completing

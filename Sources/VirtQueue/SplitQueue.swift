@@ -104,17 +104,20 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
 
   @_noAllocation @_noLocks
   public mutating func takeChain(
-    _ memory: inout MemoryView
-  ) throws(QueueError) -> DescriptorChain {
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
     let slot = Int(nextAvailable & mask)
     // SAFETY: slot < size, and the ring has 2 · size bytes of entries.
     let head = unsafe UInt16(
       littleEndian: cring_load16(layout.available + Self.entriesOffset + slot &* 2))
     guard head < layout.size else { throw .headOutOfRange(head) }
     nextAvailable &+= 1
-    return unsafe DescriptorChain(
+    unsafe chain.start(
       linkedAt: head, table: layout.descriptors, tableCount: UInt32(layout.size),
       window: scratch.window)
+    // SAFETY: head < size, and the table has 16 · size bytes. Nearly all drivers' chains are in an indirect table.
+    let first = unsafe Descriptor(at: layout.descriptors + Int(head) &* 16, flagsShift: 32)
+    if first.isIndirect { try chain.enter(first, &memory) }
   }
 
   // MARK: - Completing

@@ -34,8 +34,10 @@ public protocol VirtQueueRing: ~Copyable {
   /// Whether there is one more chain behind those taken since `look`.
   mutating func hasMore() -> Bool
 
-  /// The next chain; `look` or `hasMore` has just said that there is one.
-  mutating func takeChain(_ memory: inout MemoryView) throws(QueueError) -> DescriptorChain
+  /// Starts the next chain in `chain`; `look` or `hasMore` has just said that there is one.
+  mutating func takeChain(
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError)
 
   /// Finishes a chain, which was walked to its end; the driver sees it when `publish` is called.
   ///
@@ -50,4 +52,15 @@ public protocol VirtQueueRing: ~Copyable {
 
   /// Asks for a kick with the next chain, then looks again; true if chains came meanwhile.
   mutating func armKicks() throws(QueueError) -> Bool
+}
+
+extension VirtQueueRing where Self: ~Copyable {
+  /// The next chain as a value, for whoever takes few.
+  public mutating func takeChain(
+    _ memory: inout MemoryView
+  ) throws(QueueError) -> DescriptorChain {
+    var chain = DescriptorChain()
+    try takeChain(into: &chain, &memory)
+    return chain
+  }
 }
