@@ -90,7 +90,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("crypto")]),
 
     .target(
-      name: "CKcapi", path: "CModules/CKcapi",
+      name: "CKcapi", dependencies: ["CLinuxShims"], path: "CModules/CKcapi",
       linkerSettings: [.linkedLibrary("kcapi"), .linkedLibrary("uring")]),
 
     // Floor 1: words and numbers.
@@ -179,7 +179,10 @@ let package = Package(
 
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
     tests(of: "GuestMemory", ["LinuxSystem"]),
-    tests(of: "IOUring", ["LinuxSystem"]),
+    tests(of: "IOUring", ["LinuxSystem", "RingProbe"]),
+    .target(
+      name: "RingProbe", dependencies: ["CUring"], path: "Tests/RingProbe",
+      linkerSettings: [.linkedLibrary("uring")]),
     tests(of: "ServiceManager", ["LinuxSystem", "TestSupport", "VhostUserFrontend"]),
     tests(of: "CryptoTypes", []),
     tests(
@@ -217,6 +220,10 @@ let package = Package(
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     // Of the tests: starts the daemon as in a container that forbids AF_ALG sockets.
     .executableTarget(name: "socket-filter", path: "Tests/SocketFilter"),
+    // Of the tests: does what the daemon's filter of system calls forbids.
+    .executableTarget(
+      name: "confined", dependencies: ["LinuxSystem"], path: "Tests/Confined",
+      swiftSettings: testSettings),
     // Of the tests: very many random requests, from a program that is built optimised.
     .executableTarget(
       name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
@@ -244,6 +251,7 @@ let package = Package(
     integration("DaemonTests", ["CExitWatch"]),
     integration("KernelEngineTests"),
     integration("TrafficTests"),
+    integration("ConfinementTests"),
     integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
   ],
@@ -253,7 +261,7 @@ let package = Package(
 if hasIPsecMB {
   package.targets += [
     .target(
-      name: "CIPsecMB", path: "CModules/CIPsecMB",
+      name: "CIPsecMB", dependencies: ["CLinuxShims"], path: "CModules/CIPsecMB",
       linkerSettings: [.linkedLibrary("IPSec_MB"), .linkedLibrary("crypto")]),
     room("EngineIPsecMB", ["CIPsecMB", "CryptoTypes", "EngineContract", "IOUring"]),
     tests(

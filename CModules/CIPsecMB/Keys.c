@@ -1,4 +1,5 @@
 #include "CIPsecMB.h"
+#include "CLinuxShims.h"
 
 #include <sys/mman.h>
 
@@ -6,8 +7,7 @@ void *cipsecmb_map(size_t count) {
   void *memory = mmap(
       NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return NULL;
-  // Keys have no place in core dumps; a kernel that cannot leave them out is no reason to fail.
-  (void)madvise(memory, count, MADV_DONTDUMP);
+  clinux_hold_secrets(memory, count);
   return memory;
 }
 

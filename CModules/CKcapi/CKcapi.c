@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CKcapi.h"
+#include "CLinuxShims.h"
 
 #include <errno.h>
 #include <kcapi.h>
@@ -65,7 +66,7 @@ void *ckcapi_map(size_t count) {
   void *memory = mmap(
       NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return NULL;
-  madvise(memory, count, MADV_DONTDUMP);
+  clinux_hold_secrets(memory, count);
   return memory;
 }
 

@@ -140,3 +140,13 @@ int clinux_pin_current_thread(int cpu) {
 }
 
 int clinux_name_current_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }
+
+static _Atomic uint64_t unlocked_secrets;
+
+void clinux_hold_secrets(void *memory, size_t count) {
+  madvise(memory, count, MADV_DONTDUMP);
+  // As pages are touched: much is reserved that is never used.
+  if (mlock2(memory, count, MLOCK_ONFAULT) < 0) unlocked_secrets += count;
+}
+
+uint64_t clinux_unlocked_secrets(void) { return unlocked_secrets; }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "CUring.h"
 
 #include <errno.h>
@@ -6,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -13,11 +15,35 @@ struct curing {
   struct io_uring ring;
 };
 
+// The library's functions for the two calls below are missing from its shared object (Debian 12: 2.3).
+static int register_with(struct io_uring *ring, unsigned opcode, void *argument, unsigned count) {
+  long result = syscall(SYS_io_uring_register, ring->ring_fd, opcode, argument, count);
+  return result < 0 ? -errno : 0;
+}
+
+// What is prepared below, and nothing else. A filter of system calls does not see what a ring does, so the kernel is told
+// what it may: whoever takes the process over can open, connect or start nothing with the rings of workers.
+static int restrict_ring(struct io_uring *ring) {
+  struct io_uring_restriction restrictions[] = {
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_POLL_ADD},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_SENDMSG},
+      {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
+      {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+       .sqe_flags = IOSQE_IO_LINK | IOSQE_ASYNC | IOSQE_CQE_SKIP_SUCCESS},
+  };
+  int result = register_with(ring, IORING_REGISTER_RESTRICTIONS, restrictions,
+                             sizeof restrictions / sizeof *restrictions);
+  // From here on; the one issuer is the thread that says so.
+  return result < 0 ? result : register_with(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 curing *curing_make(unsigned entries, int *error) {
-  // Newest first; an older kernel answers EINVAL to a flag that it does not know.
+  // Newest first; an older kernel answers EINVAL to a flag that it does not know. (IORING_SETUP_R_DISABLED: 5.10.)
   static const unsigned flag_sets[] = {
-      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_R_DISABLED,
       0,
   };
   curing *made = malloc(sizeof *made);
@@ -27,6 +53,10 @@ curing *curing_make(unsigned entries, int *error) {
     memset(&parameters, 0, sizeof parameters);
     parameters.flags = flag_sets[index];
     result = io_uring_queue_init_params(entries, &made->ring, &parameters);
+    if (result == 0 && parameters.flags & IORING_SETUP_R_DISABLED) {
+      result = restrict_ring(&made->ring);
+      if (result < 0) io_uring_queue_exit(&made->ring);
+    }
     if (result != -EINVAL) break;
   }
   if (result < 0) {

@@ -17,7 +17,11 @@ struct BouncePool: ~Copyable {
   let inputByteCount: Int
   let outputByteCount: Int
   private let stride: Int
+  private let spansPerBuffer: Int
+  /// Payloads; asymmetric keys pass through here, too.
   private let memory: MappedMemory
+  /// Where outputs go.
+  private let spanLists: MappedMemory
   private var freeMask = UInt64.max
   private var spanCounts = InlineArray<64, Int32>(repeating: 0)
 
@@ -26,10 +30,15 @@ struct BouncePool: ~Copyable {
     func rounded(_ count: Int) -> Int { (count + page - 1) / page * page }
     self.inputByteCount = rounded(inputByteCount)
     self.outputByteCount = rounded(outputByteCount)
-    stride =
-      self.inputByteCount + self.outputByteCount
-      + rounded(Self.spanCapacity * MemoryLayout<GuestSlice>.stride)
-    memory = try MappedMemory(reserving: stride * Self.bufferCount)
+    let stride = self.inputByteCount + self.outputByteCount
+    let payloads = try MappedMemory(reserving: stride * Self.bufferCount)
+    let lists = try MappedMemory(
+      reserving: Self.spanCapacity * MemoryLayout<GuestSlice>.stride * Self.bufferCount)
+    payloads.holdSecrets()
+    self.stride = stride
+    spansPerBuffer = Self.spanCapacity
+    memory = payloads
+    spanLists = lists
   }
 
   var isEmpty: Bool { @_noAllocation @_noLocks get { freeMask == 0 } }
@@ -59,8 +68,8 @@ struct BouncePool: ~Copyable {
 
   @_noAllocation @_noLocks
   private func spans(_ index: Int16) -> UnsafeMutablePointer<GuestSlice> {
-    unsafe UnsafeMutableRawPointer(output(index) + outputByteCount)
-      .assumingMemoryBound(to: GuestSlice.self)
+    unsafe spanLists.base.assumingMemoryBound(to: GuestSlice.self)
+      + Int(index) &* spansPerBuffer
   }
 
   /// Keeps where the output goes, until the engine is done.

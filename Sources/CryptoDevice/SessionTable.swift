@@ -62,6 +62,7 @@ public final class SessionTable {
   public let retirements: RetirementLog
 
   private let slots: UnsafeMutablePointer<SessionSlot>
+  private let pool = SecretPool()
   private var generations: [UInt32]
   private var spare: [UInt32]
   private var neverUsed: UInt32 = 0
@@ -112,13 +113,16 @@ public final class SessionTable {
   ) -> Result<UInt64, SessionError> {
     reclaim()
     guard let index = takeIndex() else { return .failure(.tableFull) }
-    let block = unsafe makeBlock(template, cipherKey: cipherKey, authKey: authKey)
+    guard let block = unsafe makeBlock(template, cipherKey: cipherKey, authKey: authKey) else {
+      spare.append(index)
+      return .failure(.tableFull)
+    }
     // SAFETY: the block was made just now and is not shared yet.
     let outcome = unsafe withUnsafeMutablePointer(to: &block.pointee.parameters) {
       unsafe check($0)
     }
     guard outcome == .ok else {
-      unsafe Self.wipe(block)
+      unsafe wipe(block)
       spare.append(index)
       return .failure(outcome == .unsupported ? .unsupported : .keyUnusable)
     }
@@ -269,7 +273,7 @@ public final class SessionTable {
   private func release(_ index: UInt32) {
     // SAFETY: index < slotCount; no worker uses the block any more.
     let slot = unsafe slots + Int(index)
-    if let block = unsafe slot.pointee.block { unsafe Self.wipe(block) }
+    if let block = unsafe slot.pointee.block { unsafe wipe(block) }
     unsafe slot.pointee = unsafe SessionSlot(identifier: 0, block: nil)
   }
 
@@ -278,10 +282,10 @@ public final class SessionTable {
   private func makeBlock(
     _ template: SessionParameters, cipherKey: UnsafeRawBufferPointer,
     authKey: UnsafeRawBufferPointer
-  ) -> UnsafeMutablePointer<SessionBlock> {
+  ) -> UnsafeMutablePointer<SessionBlock>? {
     let header = MemoryLayout<SessionBlock>.stride
     let byteCount = header + cipherKey.count + authKey.count
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+    guard let raw = unsafe pool.take(byteCount) else { return nil }
     // SAFETY: the allocation has room for the header and both keys; the sources are the caller's for this call.
     let keys = unsafe (raw + header).assumingMemoryBound(to: UInt8.self)
     if let base = cipherKey.baseAddress { unsafe cring_copy(keys, base, cipherKey.count) }
@@ -301,17 +305,17 @@ public final class SessionTable {
     return unsafe block
   }
 
-  private static func wipe(_ block: UnsafeMutablePointer<SessionBlock>) {
+  private func wipe(_ block: UnsafeMutablePointer<SessionBlock>) {
     // SAFETY: the caller owns the block alone; byteCount is the allocation's.
     let byteCount = unsafe block.pointee.byteCount
     unsafe cring_wipe(block, byteCount)
-    unsafe UnsafeMutableRawPointer(block).deallocate()
+    unsafe pool.give(UnsafeMutableRawPointer(block), byteCount: byteCount)
   }
 }
 
 /// Why a session could not be made.
 public enum SessionError: Error {
-  /// No free slot.
+  /// No free slot, or no memory.
   case tableFull
   /// The engine refuses the key (such as XTS with equal halves).
   case keyUnusable

@@ -110,7 +110,7 @@ import Glibc
     guard messageByteCount < wantedByteCount else { return [] }
     return [
       "requests of more than \(messageByteCount) bytes are left to other engines, as the kernel's sockets hold no more: "
-        + "raise net.core.optmem_max"
+        + "raise net.core.optmem_max, wmem_max and rmem_max"
     ]
   }
 

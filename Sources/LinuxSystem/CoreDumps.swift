@@ -9,4 +9,9 @@ public enum CoreDumps {
     let result = clinux_forbid_dumps()
     guard result == 0 else { throw SystemError(call: "forbidding core dumps", code: -result) }
   }
+
+  /// Permits what changing to another user has forbidden.
+  public static func permit() throws(SystemError) {
+    _ = try checked("permitting core dumps", Int(clinux_permit_dumps()))
+  }
 }

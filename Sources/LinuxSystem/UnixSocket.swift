@@ -88,19 +88,54 @@ private func withUnixAddress(
   if result != 0 { throw .last(call) }
 }
 
-/// Makes a socket file of a mode and listens at it, non-blocking; `EADDRINUSE` when the path exists.
-public func listenOnUnixSocket(path: String, mode: UInt32) throws(SystemError) -> FileDescriptor {
+/// Who may connect to a socket file.
+public struct SocketRights: Hashable, Sendable {
+  /// Permission bits; writing is connecting.
+  public var mode: UInt32
+  /// nil: the process's own.
+  public var user: UInt32?
+  /// nil: the process's own.
+  public var group: UInt32?
+
+  public init(mode: UInt32 = 0o660, user: UInt32? = nil, group: UInt32? = nil) {
+    self.mode = mode
+    self.user = user
+    self.group = group
+  }
+}
+
+/// Makes a socket file and listens at it, non-blocking; `EADDRINUSE` when the path exists.
+public func listenOnUnixSocket(
+  path: String, rights: SocketRights
+) throws(SystemError) -> FileDescriptor {
   let socket = FileDescriptor(
     owning: Int32(try checked("making a socket", Int(clinux_socket_unix(1)))))
-  // Nobody may connect before the mode is set: the file is made with no rights at all.
-  let mask = umask(0o777)
-  defer { umask(mask) }
   let descriptor = socket.rawValue
-  try unsafe withUnixAddress(path, "binding \(path)") { unsafe bind(descriptor, $0, $1) }
-  guard unsafe chmod(path, mode_t(mode)) == 0 else { throw .last("setting the mode of \(path)") }
-  guard listen(socket.rawValue, 64) == 0 else { throw .last("listening at \(path)") }
+  // The file gets the socket's own mode when it is made, and nobody can connect before it listens: there is no moment
+  // with wrong rights, and no path that somebody could put something else behind.
+  guard fchmod(descriptor, mode_t(rights.mode)) == 0 else {
+    throw .last("setting the mode of \(path)")
+  }
+  do {
+    let mask = umask(0o777 & ~mode_t(rights.mode))
+    defer { umask(mask) }
+    try unsafe withUnixAddress(path, "binding \(path)") { unsafe bind(descriptor, $0, $1) }
+  }
+  do throws(SystemError) {
+    if rights.user != nil || rights.group != nil {
+      _ = try checked(
+        "giving \(path) to user \(word(rights.user)), group \(word(rights.group))",
+        unsafe Int(clinux_give_socket_file(path, rights.user ?? .max, rights.group ?? .max)))
+    }
+    guard listen(descriptor, 64) == 0 else { throw .last("listening at \(path)") }
+  } catch {
+    unsafe _ = unlink(path)
+    throw error
+  }
   return socket
 }
+
+private func word(_ number: UInt32?) -> String { number.map(String.init) ?? "as it is" }
 
 /// Connects to a socket file without waiting, and throws `EAGAIN` when its backlog is full.
 ///

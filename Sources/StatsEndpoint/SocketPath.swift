@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 
 /// Why the statistics cannot be served.
 public enum StatsServerError: Error, Equatable, CustomStringConvertible {
@@ -47,19 +48,14 @@ struct SocketPath: Sendable {
     }
   }
 
-  /// Refuses a directory in which no socket can be made.
-  func checkDirectory() throws(StatsServerError) {
-    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    // SAFETY: as above.
-    guard unsafe access(directory, W_OK | X_OK) == 0 else {
-      throw failure("no socket can be made in \(directory)")
+  /// Makes the socket and listens, non-blocking, after `clear`.
+  func listen(_ rights: SocketRights) throws(StatsServerError) -> FileDescriptor {
+    do {
+      return try listenOnUnixSocket(path: path, rights: rights)
+    } catch {
+      if error.code == EADDRINUSE { throw .inUse(path: path) }
+      throw .cannotPrepare(path: path, reason: "\(error)")
     }
-  }
-
-  /// Lets owner and group in, and nobody else.
-  func restrict() throws(StatsServerError) {
-    // SAFETY: as above.
-    guard unsafe chmod(path, 0o660) == 0 else { throw failure("setting mode 0660 failed") }
   }
 
   /// Which file is there now; nil: none.

@@ -5,13 +5,13 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
 
-/// Serves statistics over HTTP/1.1 on a Unix socket, mode 0660.
+/// Serves statistics over HTTP/1.1 on a Unix socket.
 ///
 /// One thread serves all connections, each for one request, and never waits for any of them; what they can take is
 /// bounded (`StatsLimits`).
 public actor StatsServer {
-  private let path: String
-  private let activated: LinuxSystem.FileDescriptor?
+  /// Gone, and with it the socket file, when `run` has ended.
+  private var listener: StatsListener?
   private let whenListening: @Sendable () -> Void
   private let routes: StatsRoutes
   private let limits: StatsLimits
@@ -19,43 +19,30 @@ public actor StatsServer {
   private var channel: (any Channel)?
   private var isStopped = false
 
-  /// Serves at a path, or at a socket that somebody else has bound there.
-  ///
-  /// - `activated`: a listening socket, which the server takes over; its file is left alone.
+  /// - `listener`: the server's from now on.
   /// - `whenListening`: called when requests are answered from now on.
   public init(
-    path: String, activated: Int32? = nil, source: any StatsSource,
-    limits: StatsLimits = StatsLimits(), logger: Logger,
-    whenListening: @escaping @Sendable () -> Void = {}
+    listener: StatsListener, source: any StatsSource, limits: StatsLimits = StatsLimits(),
+    logger: Logger, whenListening: @escaping @Sendable () -> Void = {}
   ) {
-    self.path = path
-    self.activated = activated.map { LinuxSystem.FileDescriptor(owning: $0) }
+    self.listener = listener
     self.whenListening = whenListening
     routes = StatsRoutes(source: source)
     self.limits = limits
     self.logger = logger
   }
 
-  /// Finds out, before anything is started, what would keep a server from listening at a path.
-  ///
-  /// Removes a socket that a dead server left there.
-  public static func prepare(path: String) throws(StatsServerError) {
-    let place = try SocketPath(path)
-    try place.clear()
-    try place.checkDirectory()
-  }
-
   /// Serves until `stop` or the task's cancellation, and removes the socket then.
   ///
-  /// Throws a `StatsServerError` if the socket cannot be made. A server that fails later is started again after a second.
+  /// A server that fails is started again after a second.
   public func run() async throws {
-    let place = activated == nil ? try SocketPath(path) : nil
-    while !isStopped, !Task.isCancelled {
-      try place?.clear()
+    defer { listener = nil }
+    while let listener, !isStopped, !Task.isCancelled {
       let table = ConnectionTable(limits: limits, eventLoop: StatsThread.group.next())
-      try await serve(at: place, table)
+      try await serve(listener, table)
       if isStopped || Task.isCancelled { return }
-      logger.warning("the statistics server failed and starts again", metadata: ["path": "\(path)"])
+      logger.warning(
+        "the statistics server failed and starts again", metadata: ["path": "\(listener.path)"])
       try? await Task.sleep(for: .seconds(1))
     }
   }
@@ -69,38 +56,21 @@ public actor StatsServer {
   /// Whether requests are answered already.
   public var isListening: Bool { channel != nil }
 
-  /// Serves at a place of our own, or at the activated socket, which has none.
-  private func serve(at place: SocketPath?, _ table: ConnectionTable) async throws {
+  private func serve(_ socket: StatsListener, _ table: ConnectionTable) async throws {
     let listener: any Channel
     do {
       // The channel closes its own copy.
-      listener =
-        if let copy = try activated?.duplicate() {
-          try await bootstrap(table).withBoundSocket(copy.release()).get()
-        } else {
-          try await bootstrap(table).bind(unixDomainSocketPath: path).get()
-        }
+      listener = try await bootstrap(table).withBoundSocket(socket.duplicate().release()).get()
     } catch let error as IOError {
       // SAFETY: strerror's text is copied at once.
       let reason = unsafe String(cString: strerror(error.errnoCode))
-      throw StatsServerError.cannotPrepare(path: path, reason: reason)
+      throw StatsServerError.cannotPrepare(path: socket.path, reason: reason)
     }
-    let inode = place?.inode
-    defer {
-      channel = nil
-      place?.remove(inode: inode)
-    }
-    do {
-      // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
-      try place?.restrict()
-    } catch {
-      try? await listener.close()
-      throw error
-    }
+    defer { channel = nil }
     channel = listener
     // A stop that came before this found nothing to stop.
     if isStopped { listener.close(promise: nil) }
-    logger.info("statistics are served", metadata: ["path": "\(path)"])
+    logger.info("statistics are served", metadata: ["path": "\(socket.path)"])
     whenListening()
     try await withTaskCancellationHandler {
       try await listener.closeFuture.get()

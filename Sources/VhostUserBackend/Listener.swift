@@ -29,10 +29,10 @@ struct Listener: ~Copyable {
   ///
   /// A socket file that nobody listens at is left over from a crash and is replaced. Throws `inUse` when somebody does,
   /// `notASocket` when the path names anything else, `badPath` when it fits no address.
-  init(path: String, mode: UInt32) throws(ServerError) {
+  init(path: String, rights: SocketRights) throws(ServerError) {
     try SocketFile.clear(path)
     do {
-      socket = try listenOnUnixSocket(path: path, mode: mode)
+      socket = try listenOnUnixSocket(path: path, rights: rights)
     } catch {
       throw error.code == EADDRINUSE ? .inUse(path: path) : .system(error)
     }

@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// Where a server meets its front-ends.
 public enum ServerEndpoint: ~Copyable {
-  /// A socket file to create, with these permission bits; it is removed at the end.
-  case path(String, mode: UInt32 = 0o660)
+  /// A socket file to create, with these rights; it is removed at the end.
+  case path(String, rights: SocketRights = SocketRights())
   /// A socket that listens already (socket activation); its file belongs to whoever made it.
   case listening(FileDescriptor)
   /// A connection (`--fd`); the server ends with it.
@@ -57,7 +57,7 @@ public final class VhostUserServer: @unchecked Sendable {
       throw .system(error)
     }
     switch consume endpoint {
-    case .path(let path, let mode): listener = try Listener(path: path, mode: mode)
+    case .path(let path, let rights): listener = try Listener(path: path, rights: rights)
     case .listening(let descriptor): listener = Listener(adopting: descriptor)
     case .connected(let descriptor): firstConnection = consume descriptor
     case .connecting(let path): frontendPath = path

@@ -19,6 +19,7 @@ import VhostUserBackend
 struct Daemon {
   private let effective: Configuration
   private let endpoints: [DaemonEndpoint]
+  private let confinement: Confinement
   private let activation: Activation
   private let manager: ServiceManager
   private let hidden: HiddenFeatures
@@ -27,10 +28,12 @@ struct Daemon {
 
   init(
     _ effective: Configuration, endpoints: [DaemonEndpoint], activation: Activation,
-    manager: ServiceManager, hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
+    confinement: Confinement, manager: ServiceManager, hidden: HiddenFeatures,
+    cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
     self.endpoints = endpoints
+    self.confinement = confinement
     self.activation = activation
     self.manager = manager
     self.hidden = hidden
@@ -41,15 +44,13 @@ struct Daemon {
   /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
   func run() -> Int32 {
     let logger = DaemonLog.start(effective.log)
-    FileDescriptorLimit.raise()
-    do throws(SystemError) {
-      try CoreDumps.forbid()
-    } catch { logger.warning("keys could end up in a core dump", metadata: ["reason": "\(error)"]) }
+    confinement.begin(logger)
     for warning in effective.warnings { logger.warning("\(warning)") }
     for warning in manager.warnings { logger.warning("\(warning)") }
     let reports = ServiceReports(manager, logger: logger)
     do {
       let parts = try build(logger)
+      try confinement.apply(logger, socketPaths: socketPaths)
       return serve(parts, reports, logger)
     } catch let error as StartError {
       reports.failed(error)
@@ -66,14 +67,18 @@ struct Daemon {
     var servers: [VhostUserServer]
     var engines: HostEngines
     var advertisement: Advertisement
+    var statistics: StatsListener?
+  }
+
+  /// The socket files that are made, and removed at the end.
+  private var socketPaths: [String] {
+    endpoints.compactMap { if case .listen(let path) = $0 { path } else { nil } }
+      + (activation.statistics == nil ? [effective.stats.socketPath].compactMap { $0 } : [])
   }
 
   private func build(_ logger: Logger) throws -> Parts {
-    let engines: HostEngines
-    do throws(EngineError) {
-      engines = try HostEngines(effective)
-    } catch { throw StartError("\(error)", EX_UNAVAILABLE) }
-    let measured = engines.calibrate(effective, cache: cache, force: recalibrates)
+    let start = try EngineStart(effective, cache: cache, force: recalibrates)
+    let (engines, measured) = (start.engines, start.measured)
     let advertisement = engines.advertisement(
       effective, calibration: measured.calibration, fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }
@@ -83,9 +88,13 @@ struct Daemon {
 
     EarlySignals.watch()
     // Before the devices' sockets: a front-end must not meet a daemon that then gives up.
-    if let path = effective.stats.socketPath, activation.statistics == nil {
+    var statistics: StatsListener?
+    if let socket = activation.statistics {
+      statistics = StatsListener(
+        adopting: FileDescriptor(owning: socket.rawValue), path: socket.path)
+    } else if let path = effective.stats.socketPath {
       do throws(StatsServerError) {
-        try StatsServer.prepare(path: path)
+        statistics = try StatsListener(path: path, rights: confinement.statistics)
       } catch { throw StartError(error) }
     }
     var devices: [GuestDevice] = []
@@ -102,7 +111,9 @@ struct Daemon {
     }
     // Only now: a start that fails is one line.
     report(engines, measured, logger)
-    return Parts(devices: devices, servers: servers, engines: engines, advertisement: advertisement)
+    return Parts(
+      devices: devices, servers: servers, engines: engines, advertisement: advertisement,
+      statistics: statistics)
   }
 
   /// Says which engines are not used and what others cannot do here, and how long finding that out took.
@@ -145,7 +156,7 @@ struct Daemon {
       switch endpoint {
       case .listen(let path):
         return try VhostUserServer(
-          endpoint: .path(path, mode: 0o660), device: device, logger: logger)
+          endpoint: .path(path, rights: confinement.sockets), device: device, logger: logger)
       case .activated(let socket):
         return try VhostUserServer(
           endpoint: .listening(FileDescriptor(owning: socket.rawValue)), device: device,
@@ -198,13 +209,13 @@ struct Daemon {
         service: DeviceService(server: $0), successTerminationBehavior: .gracefullyShutdownGroup,
         failureTerminationBehavior: .gracefullyShutdownGroup)
     }
-    if let path = effective.stats.socketPath {
+    if let listener = parts.statistics {
       services.append(
         .init(
           service: StatsService(
             StatsServer(
-              path: path, activated: activation.statistics?.rawValue, source: stats,
-              logger: logger, whenListening: { reports.started(.statistics) })),
+              listener: listener, source: stats, logger: logger,
+              whenListening: { reports.started(.statistics) })),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
     services.append(

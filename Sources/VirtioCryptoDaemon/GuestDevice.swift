@@ -222,6 +222,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
           .warning, "helper is not pinned", ["queue": "\(index)", "reason": "\(failure)"])
       }
       workers[index] = worker
+      if SecretMemory.shouldComplain() {
+        peerLog.log(.notice, "some keys could be swapped out", Confinement.lockingAdvice)
+      }
     } catch {
       core.sessions.retirements.leave(worker: index)
       throw QueueStartError(reason: "\(error)")

@@ -100,6 +100,8 @@ struct VhostUserCrypto: ParsableCommand {
       """, valueName: "file"), completion: .file())
   var calibrationCache: String?
 
+  @OptionGroup(title: "Rights") var rights: ConfinementOptions
+
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
   var printCapabilities = false
 
@@ -144,10 +146,14 @@ struct VhostUserCrypto: ParsableCommand {
     }
     let manager = ServiceManager.takeFromEnvironment()
     let activation = try activation(&effective)
+    let confinement: Confinement
+    do throws(StartError) {
+      confinement = try Confinement(rights)
+    } catch { throw complaint(error.description, error.status) }
     try Self.exit(
       code: Daemon(
         effective, endpoints: endpoints(effective, activation), activation: activation,
-        manager: manager,
+        confinement: confinement, manager: manager,
         hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
       ).run()

@@ -18,7 +18,7 @@ extension TheDaemon {
         arguments: [
           try DaemonProcess.executable("vhost-user-crypto"), "--socket-path=\(socket)",
           "--calibration-cache=none",
-        ],
+        ] + DaemonProcess.rights,
         standardOutputPath: directory.file("out"), standardErrorPath: directory.file("err"))
       defer { process.send(signal: SIGKILL) }
       let frontend = try Frontend.connect(path: socket, patienceMilliseconds: 10000)

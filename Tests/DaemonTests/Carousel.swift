@@ -108,24 +108,6 @@ final class Carousel {
   }
 }
 
-/// Operations that the tests of this target use.
-enum Samples {
-  static func bytes(_ count: Int, _ salt: Int = 0) -> [UInt8] {
-    (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 73 &+ salt &* 31 &+ 7) }
-  }
-
-  static let encryption = SessionSpec.cipher(.aesCBC, .encrypt, key: bytes(16))
-  static let decryption = SessionSpec.cipher(.aesCBC, .decrypt, key: bytes(16))
-
-  /// AES-128-CBC encryption of `count` bytes.
-  static func encrypt(
-    _ session: UInt64, byteCount: Int = 256, salt: Int = 0
-  ) -> OperationSpec {
-    OperationSpec(
-      encryption, sessionID: session, iv: bytes(16, salt), source: bytes(byteCount, salt))
-  }
-}
-
 extension CryptoClient {
   /// One encryption whose result is compared.
   func expectService(

@@ -71,7 +71,8 @@ extension TheDaemon {
         let paths = ["device.sock", "stats.sock"].map(directory.file)
         let daemon = try ChildProcess(
           program: program,
-          arguments: ["--socket-path=\(paths[0])", "--stats-socket=\(paths[1])"])
+          arguments: ["--socket-path=\(paths[0])", "--stats-socket=\(paths[1])"]
+            + DaemonProcess.rights)
         let end = ContinuousClock.now + .seconds(10)
         while !exists(paths[0]), ContinuousClock.now < end { yieldProcessor() }
         usleep(UInt32(delay * 200))
@@ -126,7 +127,8 @@ extension TheDaemon {
 
     private func start(_ arguments: [String]) throws -> ChildProcess {
       try ChildProcess(
-        program: DaemonProcess.executable("vhost-user-crypto"), arguments: arguments)
+        program: DaemonProcess.executable("vhost-user-crypto"),
+        arguments: arguments + DaemonProcess.rights)
     }
 
     @Test func anInheritedConnectionIsServedUntilThePeerLeaves() throws {
@@ -162,6 +164,8 @@ extension TheDaemon {
       usleep(300_000)
       #expect(daemon.isRunning)
       let listener = try UnixSocket.listening(at: path)
+      // Whoever the daemon is.
+      chmod(path, 0o666)
       for _ in 0..<3 {
         let frontend = Frontend(socket: try UnixSocket.accepted(listener))
         let client = try CryptoClient.start(frontend)

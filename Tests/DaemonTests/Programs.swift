@@ -69,22 +69,6 @@ struct FinishedProgram {
 }
 
 extension DaemonProcess {
-  /// A file of the tests' own that was built with them, wherever the daemon is from.
-  static func besideTests(_ name: String) throws -> String {
-    let runner = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-    let bundles = CommandLine.arguments.filter { $0.contains(".xctest") } + [runner ?? ""]
-    for bundle in bundles {
-      // The bundle may be a folder with the program in it.
-      var folder = URL(fileURLWithPath: bundle)
-      for _ in 0..<4 {
-        folder.deleteLastPathComponent()
-        let path = folder.appendingPathComponent(name).path
-        if FileManager.default.fileExists(atPath: path) { return path }
-      }
-    }
-    throw TestSupportError("no \(name) beside \(bundles): swift build --build-tests")
-  }
-
   /// A daemon that serves statistics.
   static func withStatistics(
     _ configuration: String = "version: 1\n", arguments: [String] = [],

@@ -50,7 +50,8 @@ private final class Service {
     environment.merge(variables) { $1 }
     process = try ChildProcess(
       program: "/bin/bash",
-      arguments: ["-c", script, "bash", DaemonProcess.executable("vhost-user-crypto")] + arguments,
+      arguments: ["-c", script, "bash", DaemonProcess.executable("vhost-user-crypto")]
+        + arguments + DaemonProcess.rights,
       environment: environment.filter { !$0.value.isEmpty }.map { "\($0.key)=\($0.value)" },
       standardErrorPath: directory.file("stderr"))
   }
@@ -93,7 +94,9 @@ extension TheDaemon {
       #expect(
         try service.manager.next() == "READY=1\nSTATUS=Serving 1 device, 0 front-ends connected")
       // At once, without another try.
-      #expect(try HTTPExchange.get("/healthz", socketPath: paths[1]) == Data("ok\n".utf8))
+      #expect(
+        try HTTPExchange.get("/healthz", socketPath: paths[1])
+          == Data((#"{"reasons":[],"status":"ok"}"# + "\n").utf8))
       try CryptoClient.start(path: paths[0]).expectService()
       service.process.send(signal: SIGTERM)
       var last = ""

@@ -1,6 +1,7 @@
 import Glibc
 import IOUring
 import LinuxSystem
+import RingProbe
 import Synchronization
 import Testing
 
@@ -19,6 +20,13 @@ import Testing
     #expect(throws: SystemError(call: "setting up io_uring", code: EINVAL)) {
       _ = try RingBox(entries: 0)
     }
+  }
+
+  /// What a filter of system calls would not see.
+  @Test func ringTakesOnlyWhatWorkersDo() {
+    #expect(ring_probe_read() == 8)
+    #expect(ring_probe_open() == -EACCES)
+    #expect(ring_probe_register() == -EACCES)
   }
 
   /// The counter is never read, so it stays above zero: every write must be told all the same.

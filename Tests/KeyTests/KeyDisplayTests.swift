@@ -124,7 +124,8 @@ extension KeyTests {
       let other = try start("sleep 100")
       let path = directory.file("crash.sock")
       let daemon = try start(
-        "\(DaemonProcess.executable("vhost-user-crypto")) --socket-path=\(path)")
+        "\(DaemonProcess.executable("vhost-user-crypto")) --socket-path=\(path) "
+          + DaemonProcess.rights.joined())
       try waitUntil("the daemon's socket", milliseconds: 10000) {
         FileManager.default.fileExists(atPath: path)
       }

@@ -24,6 +24,12 @@ public final class DaemonProcess: Sendable {
     return candidates.first.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path } ?? "."
   }()
 
+  /// Whom every daemon of the tests becomes (`VHOST_CRYPTO_TEST_USER`); nil: it stays who it is.
+  public static let user = ProcessInfo.processInfo.environment["VHOST_CRYPTO_TEST_USER"]
+
+  /// The same as an argument of daemons that tests start by hand.
+  public static let rights = user.map { ["--user=\($0)"] } ?? []
+
   /// What programs find in their environment: what we do, and a place of our own for measured speeds, which leaves the
   /// host's alone and spares all but the first of them the measuring.
   public static let inheritedEnvironment: [String: String] = {
@@ -51,6 +57,22 @@ public final class DaemonProcess: Sendable {
     return path
   }
 
+  /// A file of the tests' own that was built with them, wherever the daemon is from.
+  public static func besideTests(_ name: String) throws -> String {
+    let runner = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    let bundles = CommandLine.arguments.filter { $0.contains(".xctest") } + [runner ?? ""]
+    for bundle in bundles {
+      // The bundle may be a folder with the program in it.
+      var folder = URL(fileURLWithPath: bundle)
+      for _ in 0..<4 {
+        folder.deleteLastPathComponent()
+        let path = folder.appendingPathComponent(name).path
+        if FileManager.default.fileExists(atPath: path) { return path }
+      }
+    }
+    throw TestSupportError("no \(name) beside \(bundles): swift build --build-tests")
+  }
+
   public let directory: TemporaryDirectory
   public let socketPath: String
   public let process: ChildProcess
@@ -73,12 +95,16 @@ public final class DaemonProcess: Sendable {
   ) throws {
     directory = try TemporaryDirectory()
     socketPath = directory.file("vhost.sock")
+    if let user = arguments.first(where: { $0.hasPrefix("--user=") }) {
+      try directory.give(to: String(user.dropFirst(7).prefix { $0 != ":" }))
+    }
     standardOutputPath = directory.file("stdout")
     standardErrorPath = directory.file("stderr")
     var all = ["--socket-path=\(socketPath)"]
     if let configuration {
       all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
     }
+    if !arguments.contains(where: { $0.hasPrefix("--user") }) { all += Self.rights }
     if servesStatistics { all.append("--stats-socket=\(directory.file("stats.sock"))") }
     let variables = Self.inheritedEnvironment.merging(environment) { $1 }
     process = try ChildProcess(

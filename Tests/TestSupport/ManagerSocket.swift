@@ -20,6 +20,8 @@ public final class ManagerSocket: Sendable {
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
     }
     guard result == 0 else { throw TestSupportError("binding \(address): errno \(errno)") }
+    // As systemd's: services are not root's.
+    if !isAbstract { chmod(path, 0o777) }
   }
 
   deinit { close(descriptor) }

@@ -15,7 +15,7 @@ public struct TestSupportError: Error, CustomStringConvertible, Sendable {
 public final class TemporaryDirectory: Sendable {
   public let path: String
 
-  /// Under `/tmp`, because socket paths have little room.
+  /// Under `/tmp`, because socket paths have little room; it belongs to whom the daemons become, who make sockets there.
   public init() throws {
     var template = Array("/tmp/vhost-crypto-test-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
@@ -23,6 +23,15 @@ public final class TemporaryDirectory: Sendable {
     }
     path = template.withUnsafeBufferPointer { buffer in
       buffer.baseAddress.map { String(cString: $0) } ?? ""
+    }
+    if let user = DaemonProcess.user { try give(to: user) }
+  }
+
+  /// Makes the directory a user's, so that a daemon which becomes that can remove what it made there.
+  public func give(to user: String) throws {
+    let number = UInt32(user) ?? getpwnam(user)?.pointee.pw_uid
+    guard let number, chown(path, number, .max) == 0 else {
+      throw TestSupportError("giving \(path) to \(user): errno \(errno)")
     }
   }
 

@@ -52,3 +52,26 @@ void clinux_trim_heaps(void);
 int clinux_unpin_current_thread(void);
 int clinux_pin_current_thread(int cpu);
 int clinux_name_current_thread(const char *name);
+
+// Allows the calls of the list in SyscallFilter.c to all threads, from now on and for ever; other calls end the process,
+// or are only noted in the kernel's log. Needs `clinux_no_new_privileges`. -EBUSY: a thread has a filter of its own.
+int clinux_filter_syscalls(int kills);
+
+// Makes all threads somebody else's, with these supplementary groups, and proves that there is no way back.
+int clinux_become(unsigned user, unsigned group, const unsigned *groups, size_t count);
+// The calling thread: does without a capability.
+int clinux_forgo_capability(int capability);
+// The calling thread: no program that it starts will have a capability. How many the kernel knows, or -errno.
+int clinux_bound_capabilities(void);
+// The calling thread: does without all capabilities.
+int clinux_drop_capabilities(void);
+int clinux_no_new_privileges(void);
+// Takes back that of `clinux_forbid_dumps` which a change of users brings about.
+int clinux_permit_dumps(void);
+// Changes a socket file's owner and group; -1 for either leaves it. -ENOTSOCK where something else is there.
+int clinux_give_socket_file(const char *path, unsigned user, unsigned group);
+
+// Keeps a mapping's pages from the swap once they are touched, if the limit allows it, and out of core dumps.
+void clinux_hold_secrets(void *memory, size_t count);
+// How many bytes the limit did not allow so far.
+uint64_t clinux_unlocked_secrets(void);

@@ -9,7 +9,8 @@
 
 typedef struct curing curing;
 
-// Sets a ring up with the newest flags that the kernel takes: one issuer, completions run when we ask for them.
+// Sets a ring up with the newest flags that the kernel takes: one issuer, completions run when we ask for them. It takes
+// the operations that are prepared below, and no others.
 // NULL with -errno in `*error` where that fails.
 curing *curing_make(unsigned entries, int *error);
 void curing_free(curing *ring);
