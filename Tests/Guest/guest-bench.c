@@ -6,7 +6,8 @@
  *   sizes=1024,4096,16384,65536  bytes of a request
  *   jobs=1,32       requests in flight: processes, each with a key of its own, that send one request
  *                   after the other (AF_ALG has lost its asynchronous requests during 6.1)
- *   seconds=1       length of one measurement
+ *   milliseconds=1000  length of one measurement
+ *   rounds=1        how often everything is measured
  *   software=1      the kernel's own generic driver, too: what the emulated processor can do
  *   hold=1          wait for a line on standard input before and after each measurement
  *
@@ -37,8 +38,8 @@ struct list {
 
 static struct {
   struct list sizes, jobs;
-  unsigned long seconds, software, hold;
-} options = {{{1024, 4096, 16384, 65536}, 4}, {{1, 32}, 2}, 1, 0, 0};
+  unsigned long milliseconds, rounds, software, hold;
+} options = {{{1024, 4096, 16384, 65536}, 4}, {{1, 32}, 2}, 1000, 1, 0, 0};
 
 /* What the processes share. */
 struct job {
@@ -91,7 +92,7 @@ static void work(struct job *job, unsigned number, const char *driver, bool encr
   char nothing;
   if (read(start, &nothing, 1) != 0) fail("the start");
 
-  uint64_t before = now(), end = before + options.seconds * 1000000000;
+  uint64_t before = now(), end = before + options.milliseconds * 1000000;
   while (before < end) {
     request(t, encrypt, iv, from, to, count);
     uint64_t after = now();
@@ -186,20 +187,23 @@ int main(int argument_count, char **arguments) {
     const char *name = arguments[i];
     if (strcmp(name, "sizes") == 0) options.sizes = read_list(value, largest_bytes);
     else if (strcmp(name, "jobs") == 0) options.jobs = read_list(value, job_limit);
-    else if (strcmp(name, "seconds") == 0) options.seconds = read_list(value, 3600).numbers[0];
+    else if (strcmp(name, "milliseconds") == 0)
+      options.milliseconds = read_list(value, 3600000).numbers[0];
+    else if (strcmp(name, "rounds") == 0) options.rounds = read_list(value, 1000).numbers[0];
     else if (strcmp(name, "software") == 0) options.software = strtoul(value, NULL, 0);
     else if (strcmp(name, "hold") == 0) options.hold = strtoul(value, NULL, 0);
     else fail("option %s", name);
   }
   shared = map(sizeof *shared, MAP_SHARED);
-  for (size_t j = 0; j < options.jobs.count; j++)
-    for (size_t s = 0; s < options.sizes.count; s++)
-      for (int encrypt = 1; encrypt >= 0; encrypt--) {
-        size_t count = options.sizes.numbers[s] / block_bytes * block_bytes;
-        unsigned jobs = (unsigned)options.jobs.numbers[j];
-        bench(DEVICE_DRIVER, encrypt, count, jobs);
-        if (options.software) bench(SOFTWARE_DRIVER, encrypt, count, jobs);
-      }
+  for (unsigned long round = 0; round < options.rounds; round++)
+    for (size_t j = 0; j < options.jobs.count; j++)
+      for (size_t s = 0; s < options.sizes.count; s++)
+        for (int encrypt = 1; encrypt >= 0; encrypt--) {
+          size_t count = options.sizes.numbers[s] / block_bytes * block_bytes;
+          unsigned jobs = (unsigned)options.jobs.numbers[j];
+          bench(DEVICE_DRIVER, encrypt, count, jobs);
+          if (options.software) bench(SOFTWARE_DRIVER, encrypt, count, jobs);
+        }
   printf("guest: PASS bench\n");
   return 0;
 }
