@@ -10,6 +10,7 @@
 #   SIZES, JOBS             what is measured (1024,4096,16384,65536; 1,32)
 #   QUEUES                  data queues of our daemon (1); QEMU's own back-end has one
 #   CONFIG                  capability file of our daemon (its defaults, but QUEUES data queues)
+#   QEMU_CPUS               processors that both QEMUs may use, as taskset has them (all)
 #   ADD=1                   results are added to those that are there, for rounds at another time
 #   DISTANCE_CPUS           two processors whose distance is watched (the first two of this process)
 #   BUILD, OUT              our programs (.build/release); where results go (.build/benchmarks)
@@ -88,7 +89,7 @@ boot() {
   local side=$1
   shift
   mkfifo "$dir/turn.$side"
-  SIDE=$side "$here/../Guest/boot-guest.sh" "$@" --mode bench --hook "$here/guest-mark.sh" \
+  SIDE=$side ${QEMU_CPUS:+taskset -c "$QEMU_CPUS"} "$here/../Guest/boot-guest.sh" "$@" --mode bench --hook "$here/guest-mark.sh" \
     --option "sizes=$SIZES" --option "jobs=$JOBS" --option "milliseconds=$MILLISECONDS" \
     --option "rounds=$ROUNDS" --timeout 3600 --log "$dir/guest.$side.log" \
     ${ASSETS:+--assets "$ASSETS"} >/dev/null 2>"$dir/boot.$side.log" &
