@@ -15,8 +15,9 @@ let engineSettings: [SwiftSetting] = hasIPsecMB ? [.define("IPSEC_MB")] : []
 let engines: [Target.Dependency] =
   ["EngineOpenSSL", "EngineAFALG"] + (hasIPsecMB ? ["EngineIPsecMB"] : [])
 
-/// What every Swift target of ours is built with: Swift 6 mode, unsafe code spelled `unsafe`, warnings are errors. The way
-/// of a request leads through six rooms, so the optimiser sees all of them at once (8 to 25 % more requests).
+/// What every Swift target of ours is built with: Swift 6 mode, unsafe code spelled `unsafe`, warnings are errors.
+///
+/// The way of a request leads through six rooms, so the optimiser sees all of them at once (8 to 25 % more requests).
 let ours: [SwiftSetting] =
   engineSettings + [
     .swiftLanguageMode(.v6),
@@ -242,6 +243,10 @@ let package = Package(
     integration("TrafficTests"),
     integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
+    // The documents' commands are run, and every message of the sources is to be explained.
+    .testTarget(
+      name: "DocumentationTests", dependencies: ["TestSupport", "VhostUserFrontend"],
+      swiftSettings: testSettings),
   ],
   cLanguageStandard: .gnu11
 )
