@@ -45,7 +45,7 @@ final class ScratchHost {
   }
 
   deinit {
-    daemon?.terminate()
+    daemon?.send(signal: SIGTERM)
     _ = daemon?.wait(milliseconds: 10000)
   }
 
@@ -99,7 +99,7 @@ final class ScratchHost {
     try waitUntil("sockets \(sockets)", milliseconds: 20000) {
       sockets.allSatisfy { FileManager.default.fileExists(atPath: $0) }
     }
-    process.terminate()
+    process.send(signal: SIGTERM)
     guard let status = process.wait(milliseconds: 10000) else {
       throw TestSupportError("it did not end on SIGTERM")
     }
