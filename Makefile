@@ -77,7 +77,7 @@ uninstall: ## remove what `make install` installs; capability files that were ch
 deb: static ## a Debian package in .build/deb, for hosts without Swift
 	@BUILD='$(CURDIR)/$(STATIC)/release' config/debian/build-deb.sh .build/deb
 
-run-service: deb check-packages ## the package's service under a service manager that is played, with a front-end for a guest
+run-service: deb check-packages test-packages guest ## the package's service under a service manager that is played, a real guest, and top in a terminal
 	@Tests/Service/run.sh
 
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon

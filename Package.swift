@@ -254,6 +254,10 @@ let package = Package(
     integration("ConfinementTests"),
     integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
+    // The documents' commands are run, and every message of the sources is to be explained.
+    .testTarget(
+      name: "DocumentationTests", dependencies: ["TestSupport", "VhostUserFrontend"],
+      swiftSettings: testSettings),
   ],
   cLanguageStandard: .gnu11
 )
