@@ -13,7 +13,9 @@ public actor StatsServer {
   private let path: String
   private let activated: LinuxSystem.FileDescriptor?
   private let whenListening: @Sendable () -> Void
-  private let routes: StatsRoutes
+  private let routes: any Routes
+  /// Whether owner and group may connect, or the owner alone.
+  private let isPrivate: Bool
   private let limits: StatsLimits
   private let logger: Logger
   private var channel: (any Channel)?
@@ -32,7 +34,22 @@ public actor StatsServer {
     self.activated = activated.map { LinuxSystem.FileDescriptor(owning: $0) }
     self.whenListening = whenListening
     routes = StatsRoutes(source: source)
+    isPrivate = false
     self.limits = limits
+    self.logger = logger
+  }
+
+  /// Serves the control socket at a path, with mode 0600 from its first moment on.
+  public init(
+    controlPath path: String, source: any ControlSource, logger: Logger,
+    whenListening: @escaping @Sendable () -> Void = {}
+  ) {
+    self.path = path
+    activated = nil
+    self.whenListening = whenListening
+    routes = ControlRoutes(source: source)
+    isPrivate = true
+    limits = StatsLimits()
     self.logger = logger
   }
 
@@ -77,9 +94,13 @@ public actor StatsServer {
       listener =
         if let copy = try activated?.duplicate() {
           try await bootstrap(table).withBoundSocket(copy.release()).get()
+        } else if isPrivate {
+          try await bootstrap(table).withBoundSocket(try privateSocket()).get()
         } else {
           try await bootstrap(table).bind(unixDomainSocketPath: path).get()
         }
+    } catch let error as SystemError {
+      throw StatsServerError.cannotPrepare(path: path, reason: "\(error)")
     } catch let error as IOError {
       // SAFETY: strerror's text is copied at once.
       let reason = unsafe String(cString: strerror(error.errnoCode))
@@ -92,7 +113,7 @@ public actor StatsServer {
     }
     do {
       // The socket is made with the process's umask; nobody gains by the moment before this, for a usual one.
-      try place?.restrict()
+      if !isPrivate { try place?.restrict() }
     } catch {
       try? await listener.close()
       throw error
@@ -100,7 +121,8 @@ public actor StatsServer {
     channel = listener
     // A stop that came before this found nothing to stop.
     if isStopped { listener.close(promise: nil) }
-    logger.info("statistics are served", metadata: ["path": "\(path)"])
+    logger.info(
+      isPrivate ? "limits can be set" : "statistics are served", metadata: ["path": "\(path)"])
     whenListening()
     try await withTaskCancellationHandler {
       try await listener.closeFuture.get()
@@ -108,6 +130,12 @@ public actor StatsServer {
       listener.close(promise: nil)
     }
     await table.closeAll()
+  }
+
+  /// A socket that nobody but the owner can ever have connected to.
+  private func privateSocket() throws(SystemError) -> Int32 {
+    let socket = try listenOnUnixSocket(path: path, mode: 0o600)
+    return socket.release()
   }
 
   private func bootstrap(_ table: ConnectionTable) -> ServerBootstrap {

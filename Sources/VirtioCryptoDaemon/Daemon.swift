@@ -18,6 +18,7 @@ import VhostUserBackend
 /// Everything that can be refused is refused before the first front-end could connect: nothing is half-started.
 struct Daemon {
   private let effective: Configuration
+  private let file: CapabilityFile
   private let endpoints: [DaemonEndpoint]
   private let activation: Activation
   private let manager: ServiceManager
@@ -26,10 +27,12 @@ struct Daemon {
   private let recalibrates: Bool
 
   init(
-    _ effective: Configuration, endpoints: [DaemonEndpoint], activation: Activation,
+    _ effective: Configuration, file: CapabilityFile, endpoints: [DaemonEndpoint],
+    activation: Activation,
     manager: ServiceManager, hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
+    self.file = file
     self.endpoints = endpoints
     self.activation = activation
     self.manager = manager
@@ -87,6 +90,11 @@ struct Daemon {
       do throws(StatsServerError) {
         try StatsServer.prepare(path: path)
       } catch { throw StartError(error) }
+    }
+    if let path = effective.control.socketPath {
+      do throws(StatsServerError) {
+        try StatsServer.prepare(path: path)
+      } catch { throw StartError(error, "--control-socket") }
     }
     var devices: [GuestDevice] = []
     var servers: [VhostUserServer] = []
@@ -181,17 +189,25 @@ struct Daemon {
       case .connect, .inherited: break
       }
     }
-    reports.begin(
+    var awaited: ServiceReports.Parts = .services
+    if effective.stats.socketPath != nil { awaited.insert(.statistics) }
+    if effective.control.socketPath != nil { awaited.insert(.control) }
+    reports.begin(devices: parts.devices, waitingFor: awaited)
+    let steering = Steering(
       devices: parts.devices,
-      waitingFor: effective.stats.socketPath == nil ? .services : [.services, .statistics])
+      settings: parts.devices.indices.map { deviceConfiguration($0).settings },
+      file: file.start,
+      report: ConfigurationReport(
+        effective: effective, advertisement: parts.advertisement,
+        offers: parts.devices.map { ($0.name, $0.core.offer) }),
+      engines: parts.engines, cache: cache, reports: reports, logger: logger,
+      readFile: file.readAgain)
     let stats = DaemonStats(
       devices: parts.devices,
       engines: parts.engines.versions.map {
         EngineInformation(name: $0.name, version: $0.version)
       },
-      report: ConfigurationReport(
-        effective: effective, advertisement: parts.advertisement,
-        offers: parts.devices.map { ($0.name, $0.offer) }))
+      steering: steering)
     var services: [ServiceGroupConfiguration.ServiceConfiguration] = parts.servers.map {
       // An inherited connection's end is the daemon's; a failed server must not leave the others half-served.
       .init(
@@ -207,6 +223,16 @@ struct Daemon {
               logger: logger, whenListening: { reports.started(.statistics) })),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
+    if let path = effective.control.socketPath {
+      services.append(
+        .init(
+          service: StatsService(
+            StatsServer(
+              controlPath: path, source: steering, logger: logger,
+              whenListening: { reports.started(.control) })),
+          failureTerminationBehavior: .gracefullyShutdownGroup))
+    }
+    services.append(.init(service: ReloadService(steering: steering)))
     services.append(
       .init(
         service: EarlySignals.Follower(), successTerminationBehavior: .gracefullyShutdownGroup))
@@ -245,11 +271,11 @@ struct StartError: Error, CustomStringConvertible {
     }
   }
 
-  init(_ error: StatsServerError) {
+  init(_ error: StatsServerError, _ option: String = "--stats-socket") {
     if case .unusablePath = error {
-      self.init("--stats-socket \(error)", EX_USAGE)
+      self.init("\(option) \(error)", EX_USAGE)
     } else {
-      self.init("--stats-socket \(error)", EX_CANTCREAT)
+      self.init("\(option) \(error)", EX_CANTCREAT)
     }
   }
 }

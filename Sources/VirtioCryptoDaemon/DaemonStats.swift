@@ -5,14 +5,14 @@ import StatsEndpoint
 final class DaemonStats: StatsSource, Sendable {
   private let devices: [GuestDevice]
   private let engines: [EngineInformation]
-  private let report: ConfigurationReport
+  private let steering: Steering
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
 
-  init(devices: [GuestDevice], engines: [EngineInformation], report: ConfigurationReport) {
+  init(devices: [GuestDevice], engines: [EngineInformation], steering: Steering) {
     self.devices = devices
     self.engines = engines
-    self.report = report
+    self.steering = steering
     start = clock.now
   }
 
@@ -34,7 +34,8 @@ final class DaemonStats: StatsSource, Sendable {
   }
 
   func configuration(_ format: ConfigurationFormat) throws -> String {
-    switch format {
+    let report = steering.report
+    return switch format {
     case .json: try report.json()
     case .yaml: report.yaml()
     }
