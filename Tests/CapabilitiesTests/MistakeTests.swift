@@ -22,6 +22,19 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     #expect(error.map { "\($0)" } == "f.yaml:" + mistake.message)
   }
 
+  @Test("Each mistake has an answer of its own, with its line and column")
+  func answersAreDistinct() {
+    let answers = mistakes.map(\.message)
+    // Places apart: an empty file and one of comments are the same mistake.
+    let texts = Set(answers.map { $0.drop { $0.isNumber || $0 == ":" } })
+    #expect(texts.count >= 60)
+    for answer in answers {
+      let parts = answer.split(separator: ":", maxSplits: 2)
+      #expect(parts.count == 3 && Int(parts[0]) != nil && Int(parts[1]) != nil, "\(answer)")
+      #expect(answer.contains("; "), "what would be right: \(answer)")
+    }
+  }
+
   @Test("A word of any length or content stays on one short line")
   func hostileWordsAreClipped() throws {
     let word = "\"a\\nb" + String(repeating: "x", count: 5000) + "\""

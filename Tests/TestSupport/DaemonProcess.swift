@@ -56,6 +56,8 @@ public final class DaemonProcess: Sendable {
   public let process: ChildProcess
   /// Where it serves statistics, if it was asked to.
   public var statsPath: String { directory.file("stats.sock") }
+  /// Where limits can be set, if it was asked for that.
+  public var controlPath: String { directory.file("control.sock") }
   public var pid: Int32 { process.pid }
   private let standardOutputPath: String
   private let standardErrorPath: String
@@ -65,11 +67,11 @@ public final class DaemonProcess: Sendable {
   /// `arguments`: beyond `--socket-path`.
   /// `configuration`: text of a capability file, if any.
   /// `waitsForSocket`: false for a daemon that is expected to refuse to start.
-  /// `servesStatistics`: at `statsPath`.
+  /// `servesStatistics`: at `statsPath`; `servesControl`: at `controlPath`, and statistics, too.
   public init(
     arguments: [String] = [], configuration: String? = nil, environment: [String: String] = [:],
     waitsForSocket: Bool = true, servesStatistics: Bool = false,
-    program: String = "vhost-user-crypto"
+    servesControl: Bool = false, program: String = "vhost-user-crypto"
   ) throws {
     directory = try TemporaryDirectory()
     socketPath = directory.file("vhost.sock")
@@ -80,6 +82,7 @@ public final class DaemonProcess: Sendable {
       all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
     }
     if servesStatistics { all.append("--stats-socket=\(directory.file("stats.sock"))") }
+    if servesControl { all.append("--control-socket=\(directory.file("control.sock"))") }
     let variables = Self.inheritedEnvironment.merging(environment) { $1 }
     process = try ChildProcess(
       program: try Self.executable(program), arguments: all + arguments,
@@ -91,7 +94,8 @@ public final class DaemonProcess: Sendable {
         guard isRunning else {
           throw TestSupportError("the daemon ended at start: \(standardError)")
         }
-        return Self.listeningPaths().contains(statsPath)
+        let paths = Self.listeningPaths()
+        return paths.contains(statsPath) && (!servesControl || paths.contains(controlPath))
       }
     }
   }
