@@ -43,6 +43,7 @@ struct Daemon {
 
   /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
   func run() -> Int32 {
+    EarlySignals.watchForReloads()
     let logger = DaemonLog.start(effective.log)
     FileDescriptorLimit.raise()
     do throws(SystemError) {

@@ -18,6 +18,10 @@ enum EarlySignals {
       // The handler does nothing but store to a flag that exists already.
       _ = signal(number) { _ in EarlySignals.haveArrived.store(true, ordering: .relaxed) }
     }
+  }
+
+  /// Remembers requests to reload, from the very start on: they must not end a daemon that tests its engines.
+  static func watchForReloads() {
     reloadIsWanted.store(false, ordering: .relaxed)
     _ = signal(SIGHUP) { _ in EarlySignals.reloadIsWanted.store(true, ordering: .relaxed) }
   }

@@ -120,6 +120,9 @@ actor Steering: ControlSource {
       report.offers[index].offer = outcome.offer
       if report.effective.devices.indices.contains(index) {
         report.effective.devices[index].settings = next
+      } else {
+        // The inherited socket's device has no entry of its own.
+        report.effective.device.takeChangeable(of: next)
       }
     }
     guard outcome.isConfigurationChanged else { return true }
