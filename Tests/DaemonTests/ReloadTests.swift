@@ -96,13 +96,13 @@ extension TheDaemon {
       let daemon = try DaemonProcess.withStatistics(text("openssl"))
       let client = try daemon.client()
       let old = try client.openSession(Samples.encryption)
-      try reload(daemon, text("kernel"))
+      try reload(daemon, text("ipsec-mb"))
       let new = try client.openSession(Samples.encryption)
       for _ in 0..<3 { #expect(try client.perform(Samples.encrypt(old)).status == .ok) }
       for _ in 0..<2 { #expect(try client.perform(Samples.encrypt(new)).status == .ok) }
       let rows = try daemon.device().algorithms
       #expect(rows.first { $0.engine == "openssl" }?.requests == 3)
-      #expect(rows.first { $0.engine == "kernel" }?.requests == 2)
+      #expect(rows.first { $0.engine == "ipsec-mb" }?.requests == 2)
     }
 
     @Test func aBadFileIsRefusedWithItsLineAndTheOldOneStays() throws {
