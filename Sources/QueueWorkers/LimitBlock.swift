@@ -45,7 +45,7 @@ public final class LimitBlock: @unchecked Sendable {
   public private(set) var settings = LimitSettings()
 
   /// About how much of a rate is spent at a time: fewer wake-ups, at the price of so much latency for a throttled guest.
-  private static let turnNanoseconds = 1_000_000.0
+  private static let turnNanoseconds = 4_000_000.0
 
   public init(queueCount: Int, nanosecondsPerTick: Double) {
     self.queueCount = queueCount
