@@ -187,7 +187,10 @@ let package = Package(
     tests(of: "CryptoTypes", []),
     tests(
       of: "QueueWorkers",
-      ["CLinuxShims", "Counters", "CryptoTypes", "EngineContract", "IOUring", "LinuxSystem"]),
+      [
+        "CLinuxShims", "Counters", "CryptoDevice", "CryptoTypes", "EngineContract", "IOUring",
+        "LinuxSystem",
+      ]),
     tests(of: "EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
     tests(
       of: "EngineOpenSSL",

@@ -20,9 +20,11 @@ public enum RequestDisposition {
 /// translate. Whatever the guest changes afterwards can spoil its own result, and nothing else.
 @safe
 public struct RequestProcessor: ~Copyable {
-  let layout: RequestLayout
+  var layout: RequestLayout
   let sessions: SessionView
-  let table: AlgorithmTable
+  var table: AlgorithmTable
+  /// What the buffers have room for.
+  let startMaximumRequestByteCount: UInt32
   let header: DataHeader
   var bounces: BouncePool
   /// What copies through bounce buffers cost.
@@ -46,6 +48,7 @@ public struct RequestProcessor: ~Copyable {
     self.inputSpans = inputSpans
     self.outputSpans = outputSpans
     self.layout = layout
+    startMaximumRequestByteCount = layout.maximumRequestByteCount
     self.sessions = sessions
     self.table = table
     header = DataHeader()

@@ -97,6 +97,13 @@ public struct WorkerEvents: ~Copyable {
     ring.submitAndWait()
   }
 
+  /// Submits, and sleeps until a wake-up, a completion, or the end of a time; kicks are not asked for.
+  @_noAllocation @_noLocks
+  public mutating func wait(nanoseconds: UInt64) {
+    armWake()
+    ring.submitAndWait(nanoseconds: nanoseconds)
+  }
+
   /// Submits, and sleeps until something that is in flight completes, be it with a helper.
   @_noAllocation @_noLocks
   public mutating func waitForCompletion() {

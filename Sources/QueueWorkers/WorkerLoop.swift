@@ -26,6 +26,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   @usableFromInline var helpers: HelperLinks
   @usableFromInline var retirements: RetirementLog.Reader
   @usableFromInline var events: WorkerEvents
+  @usableFromInline var limiter: QueueLimiter
   @usableFromInline let counters: CounterBlock
   /// Operations ready for the lane.
   @usableFromInline let batch: UnsafeMutablePointer<UnsafeMutablePointer<CryptoOperation>>
@@ -48,8 +49,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   public init(
     queue: consuming Queue, memory: MemoryView, processor: consuming RequestProcessor,
     lane: consuming Lane, helpers: consuming HelperLinks, retirements: RetirementLog.Reader,
-    events: consuming WorkerEvents, counters: CounterBlock, settings: WorkerSettings,
-    ticksPerMicrosecond: Double
+    events: consuming WorkerEvents, limiter: QueueLimiter, counters: CounterBlock,
+    settings: WorkerSettings, ticksPerMicrosecond: Double
   ) {
     self.queue = queue
     self.memory = memory
@@ -58,6 +59,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     self.helpers = helpers
     self.retirements = retirements
     self.events = events
+    self.limiter = limiter
     self.counters = counters
     unsafe batch = .allocate(capacity: WorkerSettings.batchCapacity)
     pollMode = settings.pollMode
@@ -122,6 +124,11 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     while events.wish == wish {
       if try turn(&watch) {
         lastWork = clinux_ticks()
+        isSpinning = false
+        continue
+      }
+      if limiter.isThrottled {
+        waitForLimit()
         isSpinning = false
         continue
       }
@@ -218,23 +225,28 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     wakeTicks = 0
     var hasMore = try queue.look()
     if Watch.isOn { watch.enter(hasMore ? .ring : waiting(watch)) }
+    // One branch for a device without limits, whose orders have not changed.
+    let most = limiter.isFree ? WorkerSettings.batchCapacity : allowance(hasMore, startTicks)
     var taken = 0
     batchCount = 0
     do throws(QueueError) {
-      while hasMore, taken < WorkerSettings.batchCapacity, processor.canBegin {
+      while hasMore, taken < most, processor.canBegin {
         try takeOne(startTicks, &watch)
         taken &+= 1
         hasMore = queue.hasMore()
       }
     } catch {
+      if limiter.isLimited { charge(taken, startTicks) }
       // What came before the bad chain is answered.
       submitBatch(&watch)
       publish(&watch)
       throw error
     }
+    if limiter.isLimited { charge(taken, startTicks) }
     submitBatch(&watch)
-    // Jobs may wait for more to come only where more can: not in a dry ring, and not when they hold every slot.
-    if !hasMore || !processor.canBegin {
+    // Jobs may wait for more to come only where more can: not in a dry ring, not when they hold every slot, and not where
+    // a limit may keep the next ones back.
+    if !hasMore || !processor.canBegin || limiter.isLimited {
       if Watch.isOn, lane.inFlightCount > 0 { watch.enter(waiting(watch)) }
       lane.flush()
     }

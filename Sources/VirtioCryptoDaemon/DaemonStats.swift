@@ -6,16 +6,16 @@ import Synchronization
 final class DaemonStats: StatsSource, Sendable {
   let devices: [GuestDevice]
   let engines: [EngineInformation]
-  private let report: ConfigurationReport
+  private let steering: Steering
   let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   /// The number of the last profile.
   private let profiles = Mutex<UInt64>(0)
 
-  init(devices: [GuestDevice], engines: [EngineInformation], report: ConfigurationReport) {
+  init(devices: [GuestDevice], engines: [EngineInformation], steering: Steering) {
     self.devices = devices
     self.engines = engines
-    self.report = report
+    self.steering = steering
     start = clock.now
   }
 
@@ -49,7 +49,8 @@ final class DaemonStats: StatsSource, Sendable {
   }
 
   func configuration(_ format: ConfigurationFormat) throws -> String {
-    switch format {
+    let report = steering.report
+    return switch format {
     case .json: try report.json()
     case .yaml: report.yaml()
     }
