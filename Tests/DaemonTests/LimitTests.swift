@@ -40,9 +40,12 @@ extension TheDaemon {
       try carousel.expectRightAnswers()
       let queue = try daemon.device().queues[0]
       #expect(queue.throttledWaits > 100)
-      // One request at a time leaves the guest most of the time; many wait nearly always.
-      #expect(queue.throttledSeconds < time && queue.throttledSeconds > time / 2)
-      #expect(queue.kicks < 20_000, "kicks are suppressed while requests wait")
+      #expect(queue.throttledSeconds < time)
+      // One request at a time leaves the ring dry in between, and needs kicks.
+      if inFlight > 1 {
+        #expect(queue.throttledSeconds > time / 2)
+        #expect(queue.kicks < 20_000, "kicks are suppressed while requests wait")
+      }
     }
 
     @Test func bytesAreHeldAcrossQueues() throws {
