@@ -51,14 +51,18 @@ extension MappedMemory {
 @safe
 public final class SecretPool {
   private static let chunkByteCount = 256 << 10
-  /// 128 bytes, 256, up to 16 KiB; larger blocks have a mapping of their own.
-  private static let classCount = 8
+  /// Multiples of 64 bytes up to 2 KiB, then 4, 8 and 16 KiB; larger blocks have a mapping of their own.
+  private static let classCount = 35
+  private static let steppedCount = 32
+  /// So many chunks are kept when no block is in use.
+  private static let keptChunkCount = 4
 
   private var chunks: [Chunk] = []
   private var large: [UInt: Chunk] = [:]
   private var free = unsafe [[UnsafeMutableRawPointer]](repeating: [], count: classCount)
   private var next: UnsafeMutableRawPointer?
   private var left = 0
+  private var usedCount = 0
 
   private final class Chunk {
     let memory: MappedMemory
@@ -80,8 +84,11 @@ public final class SecretPool {
       large[UInt(bitPattern: base)] = chunk
       return unsafe base
     }
-    if let block = unsafe free[index].popLast() { return unsafe block }
-    let size = 128 << index
+    if let block = unsafe free[index].popLast() {
+      usedCount += 1
+      return unsafe block
+    }
+    let size = Self.size(index)
     if left < size {
       guard let chunk = try? Chunk(byteCount: Self.chunkByteCount) else { return nil }
       chunks.append(chunk)
@@ -92,20 +99,36 @@ public final class SecretPool {
     // SAFETY: size ≤ left, so the chunk goes on at least to there.
     unsafe next = block + size
     left -= size
+    usedCount += 1
     return unsafe block
   }
 
   /// Takes back a block of that size, which the caller has wiped.
   public func give(_ block: UnsafeMutableRawPointer, byteCount: Int) {
     let index = Self.classIndex(byteCount)
-    if index < Self.classCount {
-      unsafe free[index].append(block)
-    } else {
+    guard index < Self.classCount else {
       large[UInt(bitPattern: block)] = nil
+      return
     }
+    unsafe free[index].append(block)
+    usedCount -= 1
+    if usedCount == 0, chunks.count > Self.keptChunkCount { giveAllBack() }
+  }
+
+  /// Returns what many blocks have taken, once none is in use.
+  private func giveAllBack() {
+    unsafe free = unsafe [[UnsafeMutableRawPointer]](repeating: [], count: Self.classCount)
+    unsafe next = nil
+    left = 0
+    chunks = []
   }
 
   private static func classIndex(_ byteCount: Int) -> Int {
-    byteCount <= 128 ? 0 : Int.bitWidth - 7 - (byteCount - 1).leadingZeroBitCount
+    if byteCount <= 64 * steppedCount { return max(byteCount - 1, 0) / 64 }
+    return steppedCount + Int.bitWidth - 12 - (byteCount - 1).leadingZeroBitCount
+  }
+
+  private static func size(_ index: Int) -> Int {
+    index < steppedCount ? 64 * (index + 1) : 4096 << (index - steppedCount)
   }
 }

@@ -114,7 +114,8 @@ extension TheDaemon {
         }
       let pages = try [help] + (subcommands ?? []).map { try shell("\(path) \($0) --help") }
       let found = pages.flatMap { page in
-        (page.split(separator: "OPTIONS:").dropFirst().first ?? "").split(separator: "\n")
+        // Groups of options have headings of their own.
+        page.split(separator: "OPTIONS:").dropFirst().joined().split(separator: "\n")
           .filter { $0.hasPrefix("  -") }
           .flatMap { $0.matches(of: /--([a-z][a-z-]*)(?=[ \/,]|$)/).map { String($0.1) } }
       }
@@ -180,7 +181,7 @@ extension TheDaemon {
         complete_words vhost-user-crypto --so
         complete_words vhost-user-crypto --log-format jo
         """
-      #expect(try shell(script) == "--socket-path\njournal\n")
+      #expect(try shell(script) == "--socket-path --socket-group --socket-mode\njournal\n")
     }
 
     // MARK: Discovery
