@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers clean
+.PHONY: algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -77,7 +77,7 @@ uninstall: ## remove what `make install` installs; capability files that were ch
 deb: static ## a Debian package in .build/deb, for hosts without Swift
 	@BUILD='$(CURDIR)/$(STATIC)/release' config/debian/build-deb.sh .build/deb
 
-run-service: deb check-packages ## the package's service under a service manager that is played, with a front-end for a guest
+run-service: deb check-packages test-packages guest ## the package's service under a service manager that is played, a real guest, and top in a terminal
 	@Tests/Service/run.sh
 
 run: build guest ## the main job: a real Linux guest in QEMU encrypts through the daemon
@@ -127,6 +127,9 @@ bench-guest: build guest ## a real guest on ours and on QEMU's own back-end in t
 
 bench-rsa: build ## RSA-2048 signatures through the device against openssl speed, with 1 and 2 helper threads
 	Tests/Benchmarks/rsa-signatures.sh
+
+bench-scrape: build ## what reading /metrics ten times a second costs; some 40 s on a quiet machine
+	@Tests/Benchmarks/scrape-cost.sh
 
 record-instructions: packages test-packages ## record anew how many instructions requests take, and say what is different
 	$(SWIFT) build -c release --product data-path-driver

@@ -114,7 +114,10 @@ let package = Package(
     room("EngineOpenSSL", ["COpenSSL", "CryptoTypes", "EngineContract", "IOUring"]),
     room(
       "CryptoDevice",
-      ["VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims"]),
+      [
+        "VirtioSpec", "VirtQueue", "GuestMemory", "CryptoTypes", "LinuxSystem", "CRingShims",
+        "CLinuxShims",
+      ]),
 
     // Floor 5: the world around the device.
     room(
@@ -184,7 +187,10 @@ let package = Package(
     tests(of: "CryptoTypes", []),
     tests(
       of: "QueueWorkers",
-      ["CLinuxShims", "Counters", "CryptoTypes", "EngineContract", "IOUring", "LinuxSystem"]),
+      [
+        "CLinuxShims", "Counters", "CryptoDevice", "CryptoTypes", "EngineContract", "IOUring",
+        "LinuxSystem",
+      ]),
     tests(of: "EngineContract", ["CryptoTypes", "IOUring", "LinuxSystem"]),
     tests(
       of: "EngineOpenSSL",
@@ -251,6 +257,10 @@ let package = Package(
     integration("ConfinementTests"),
     integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
+    // The documents' commands are run, and every message of the sources is to be explained.
+    .testTarget(
+      name: "DocumentationTests", dependencies: ["TestSupport", "VhostUserFrontend"],
+      swiftSettings: testSettings),
   ],
   cLanguageStandard: .gnu11
 )

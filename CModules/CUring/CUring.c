@@ -139,11 +139,23 @@ int curing_submit_and_wait(curing *ring) {
   return result == -EINTR ? 0 : result;
 }
 
+int curing_submit_and_wait_for(curing *ring, uint64_t nanoseconds) {
+  struct __kernel_timespec time = {.tv_sec = nanoseconds / 1000000000u, .tv_nsec = nanoseconds % 1000000000u};
+  struct io_uring_cqe *cqe;
+  int result = io_uring_submit_and_wait_timeout(&ring->ring, &cqe, 1, &time, NULL);
+  return result == -EINTR || result == -ETIME ? 0 : result;
+}
+
 static bool take(curing *ring, uint64_t *user_data, int32_t *result, bool *has_more) {
   struct io_uring_cqe *cqe;
   // Without the library's peek, which makes a system call of its own accord.
   unsigned head;
   io_uring_for_each_cqe(&ring->ring, head, cqe) {
+    if (__builtin_expect(cqe->user_data == LIBURING_UDATA_TIMEOUT, 0)) {
+      // How the library waits for a time where the kernel cannot be told one (before 5.11).
+      io_uring_cqe_seen(&ring->ring, cqe);
+      continue;
+    }
     *user_data = cqe->user_data;
     *result = cqe->res;
     *has_more = (cqe->flags & IORING_CQE_F_MORE) != 0;

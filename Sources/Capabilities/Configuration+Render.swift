@@ -39,6 +39,7 @@ extension Configuration {
     lines += renderAlgorithms()
     lines += [
       "stats:", "  socket: \(stats.socketPath.map(Self.scalar) ?? "off")",
+      "control:", "  socket: \(control.socketPath.map(Self.scalar) ?? "off")",
       "log: { level: \(log.level.rawValue), format: \(log.format.rawValue) }",
     ]
     return lines.joined(separator: "\n") + "\n"
@@ -59,6 +60,8 @@ extension Configuration {
       "max-sessions: \(settings.maximumSessionCount)",
       "stateless: [\(services.map(\.rawValue).joined(separator: ", "))]",
       "max-operation-ms: \(settings.maximumOperationMilliseconds)",
+      "max-cipher-key: \(settings.maximumCipherKeyByteCount)",
+      "max-auth-key: \(settings.maximumAuthKeyByteCount)",
       "limits:",
       "  operations-per-second: \(settings.limits.operationsPerSecond)",
       "  bytes-per-second: \(settings.limits.bytesPerSecond)",

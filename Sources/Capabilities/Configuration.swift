@@ -16,6 +16,7 @@ public struct Configuration: Equatable, Sendable {
   public var engines = EngineSettings()
   public var algorithms = AlgorithmPolicies()
   public var stats = StatsConfiguration()
+  public var control = ControlConfiguration()
   public var log = LogConfiguration()
   /// What the file asks for and does not get; no part of the configuration's value.
   public var warnings: [ConfigurationWarning] = []
@@ -35,7 +36,7 @@ public struct Configuration: Equatable, Sendable {
     first.devices == second.devices && first.device == second.device
       && first.workers == second.workers && first.engines == second.engines
       && first.algorithms == second.algorithms && first.stats == second.stats
-      && first.log == second.log
+      && first.control == second.control && first.log == second.log
   }
 }
 
@@ -77,6 +78,10 @@ public struct DeviceSettings: Equatable, Sendable {
   public var statelessServices: Set<StatelessService> = [.cipher, .hash, .mac, .aead, .akcipher]
   /// A public key with which one operation would take longer is refused, in milliseconds, 1…60000.
   public var maximumOperationMilliseconds = 2000
+  /// The longest key of a cipher or an AEAD in bytes (`max_cipher_key_len`), 1…256.
+  public var maximumCipherKeyByteCount = 256
+  /// The longest key of a MAC in bytes (`max_auth_key_len`), 1…512.
+  public var maximumAuthKeyByteCount = 512
   public var limits = RateLimits()
 
   public init() {}
@@ -146,6 +151,14 @@ public struct EngineSettings: Equatable, Sendable {
 
 /// Where the statistics are served.
 public struct StatsConfiguration: Equatable, Sendable {
+  /// The absolute path of the Unix socket; nil: nowhere.
+  public var socketPath: String?
+
+  public init() {}
+}
+
+/// Where limits are changed while the daemon runs.
+public struct ControlConfiguration: Equatable, Sendable {
   /// The absolute path of the Unix socket; nil: nowhere.
   public var socketPath: String?
 

@@ -40,6 +40,7 @@ struct ConfigurationReader {
       configuration.warnings += reader.warnings
     }
     if let stats = values["stats"] { try readStats(stats) }
+    if let control = values["control"] { try readControl(control) }
     if let log = values["log"] { try readLog(log) }
     if let devices = values["devices"] { try readDevices(devices) }
     warnOfSharedCPUs(values["workers"])
@@ -72,6 +73,12 @@ struct ConfigurationReader {
     if let field = values["max-operation-ms"] {
       settings.maximumOperationMilliseconds = try field.integer(in: 1...60000)
     }
+    if let field = values["max-cipher-key"] {
+      settings.maximumCipherKeyByteCount = try field.integer(in: 1...256)
+    }
+    if let field = values["max-auth-key"] {
+      settings.maximumAuthKeyByteCount = try field.integer(in: 1...512)
+    }
     if let field = values["limits"] { settings.limits = try readLimits(field, settings.limits) }
     return settings
   }
@@ -93,18 +100,17 @@ struct ConfigurationReader {
     return services
   }
 
-  private mutating func readLimits(
+  private func readLimits(
     _ section: Field, _ base: RateLimits
   ) throws(ConfigurationError) -> RateLimits {
     var limits = base
     let values = try section.values(keys: Schema.limits)
-    if let field = values["operations-per-second"] { limits.operationsPerSecond = try field.rate() }
-    if let field = values["bytes-per-second"] { limits.bytesPerSecond = try field.rate() }
+    if let field = values["operations-per-second"] {
+      limits.operationsPerSecond = try field.operationRate()
+    }
+    if let field = values["bytes-per-second"] { limits.bytesPerSecond = try field.byteRate() }
     if let field = values["burst-ms"] {
       limits.burstMilliseconds = try field.integer(in: 1...60000)
-    }
-    if limits.operationsPerSecond > 0 || limits.bytesPerSecond > 0 {
-      warn(section.position, "limits are not enforced yet")
     }
     return limits
   }
@@ -129,6 +135,7 @@ struct ConfigurationReader {
       }
       if configuration.devices.contains(where: { $0.socketPath == device.socketPath })
         || configuration.stats.socketPath == device.socketPath
+        || configuration.control.socketPath == device.socketPath
       {
         throw socketField.error(
           "\(quoted(device.socketPath)) is already in use in this file",
@@ -237,6 +244,16 @@ struct ConfigurationReader {
   private mutating func readStats(_ section: Field) throws(ConfigurationError) {
     guard let field = try section.values(keys: Schema.stats)["socket"] else { return }
     configuration.stats.socketPath = field.isOff ? nil : try field.socketPath()
+  }
+
+  private mutating func readControl(_ section: Field) throws(ConfigurationError) {
+    guard let field = try section.values(keys: Schema.control)["socket"] else { return }
+    configuration.control.socketPath = field.isOff ? nil : try field.socketPath()
+    if let path = configuration.control.socketPath, path == configuration.stats.socketPath {
+      throw field.error(
+        "\(quoted(path)) is already in use in this file",
+        "give the control socket a path of its own: who may look need not be allowed to set")
+    }
   }
 
   private mutating func readLog(_ section: Field) throws(ConfigurationError) {

@@ -65,10 +65,19 @@ struct Field {
     return value
   }
 
-  /// A rate; 0 stands for "unlimited".
-  func rate() throws(ConfigurationError) -> UInt64 {
-    guard let word, isDecimal(word), let value = UInt64(word) else {
-      throw wrongValue("write a whole number, or 0 for unlimited")
+  /// Operations a second; 0 stands for "unlimited".
+  func operationRate() throws(ConfigurationError) -> UInt64 {
+    guard let word, let value = LimitText.operations(word) else {
+      throw wrongValue("write a whole number, such as 10000 or 10k, or 0 for unlimited")
+    }
+    return value
+  }
+
+  /// Bytes a second; 0 stands for "unlimited".
+  func byteRate() throws(ConfigurationError) -> UInt64 {
+    guard let word, let value = LimitText.bytes(word) else {
+      let meant = word.flatMap(ByteSize.guess) ?? "100MiB"
+      throw wrongValue("write a size, such as \(meant), or 0 for unlimited")
     }
     return value
   }

@@ -3,11 +3,11 @@ import CryptoTypes
 /// The keys of the capability file, by section.
 enum Schema {
   static let document = [
-    "version", "device", "devices", "workers", "engines", "algorithms", "stats", "log",
+    "version", "device", "devices", "workers", "engines", "algorithms", "stats", "control", "log",
   ]
   static let device = [
     "dialect", "queues", "queue-size", "max-request", "max-sessions", "stateless",
-    "max-operation-ms", "limits",
+    "max-operation-ms", "max-cipher-key", "max-auth-key", "limits",
   ]
   static let limits = ["operations-per-second", "bytes-per-second", "burst-ms"]
   static let deviceEntry = ["name", "socket", "device"]
@@ -19,6 +19,7 @@ enum Schema {
   static let policy = ["engine"]
   static let choice = ["driver", "min-size", "max-size"]
   static let stats = ["socket"]
+  static let control = ["socket"]
   static let log = ["level", "format"]
 
   /// Where a key belongs, for those who put it elsewhere.
@@ -26,7 +27,7 @@ enum Schema {
     ("the top level", document), ("device", device), ("device.limits", limits),
     ("devices", ["name"]), ("workers", workers), ("workers.poll", poll), ("log", log),
     ("engines.openssl", openssl), ("engines.kernel", kernel),
-    ("algorithms", services), ("stats", stats),
+    ("algorithms", services), ("stats", stats), ("control", control),
   ]
 
   /// The error for a key that its section does not have.

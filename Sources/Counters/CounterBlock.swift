@@ -63,7 +63,7 @@ public struct CounterBlock: @unchecked Sendable {
   ///   - count: how many, all with the same status and latency.
   ///   - byteCount: source bytes of all of them.
   ///   - statusCode: the virtio-crypto status; 7 and above count together.
-  ///   - ticks: time from taking each one's chain to its completion, in whatever unit the reader knows.
+  ///   - ticks: time from seeing each one in the ring to its completion, in whatever unit the reader knows.
   @_noAllocation @_noLocks
   @inlinable public func record(
     row: UInt16, engine: UInt8, count: UInt64 = 1, byteCount: UInt64, statusCode: UInt8,

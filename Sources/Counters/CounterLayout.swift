@@ -4,6 +4,7 @@
 ///    0  counters        16 words   \
 ///  128  gauges           8 words    | hot: written per batch; whole cache lines that belong to this queue alone
 ///  192  batch sizes     64 words   /
+///  896  stages          16 words     written while somebody takes a profile (StageClock)
 /// 1024  flags            1 byte per row and engine: the cell is in use
 ///    …  cells            at the next page: 8192 bytes per row and engine
 /// ```

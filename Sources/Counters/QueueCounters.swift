@@ -93,6 +93,11 @@ public final class QueueCounters: @unchecked Sendable {
     unsafe cring_load64_relaxed(base + index * 8)
   }
 
+  /// A word of the stages.
+  ///
+  /// `number` is below sixteen.
+  func stageWord(_ number: Int) -> UInt64 { word(CounterLayout.firstStageWord + number) }
+
   private static func readCell(
     _ cell: UnsafeMutableRawPointer, row: Int, engine: Int, nanosecondsPerTick: Double
   ) -> RowSnapshot {

@@ -20,6 +20,10 @@ public struct AlgorithmTable: Sendable {
   private var aeadRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
   private var akcipherRoutes = InlineArray<16, EngineRoute>(repeating: EngineRoute())
 
+  /// The longest keys that are taken, in bytes: of ciphers and AEADs; of MACs and nested hashes.
+  public var maximumCipherKeyByteCount = UInt32.max
+  public var maximumAuthKeyByteCount = UInt32.max
+
   /// The algorithms that are offered, each with the engines that may serve it; an empty route offers nothing.
   public init(offered: [CryptoAlgorithm: EngineRoute]) {
     for (algorithm, route) in offered where !route.isEmpty {

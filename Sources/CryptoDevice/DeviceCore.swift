@@ -6,7 +6,8 @@ import VirtioSpec
 /// Used by one thread, the device's own.
 @safe
 public final class DeviceCore {
-  public let offer: DeviceOffer
+  /// Its sizes stay those that the device was made with.
+  public var offer: DeviceOffer
   public let sessions: SessionTable
   /// Sessions refused since the start, for the statistics.
   public private(set) var refusedCount: UInt64 = 0
@@ -44,6 +45,7 @@ public final class DeviceCore {
   ) throws(Refusal) -> UInt64 {
     do throws(Refusal) {
       var parameters = try request.resolve(offer.algorithms)
+      guard sessions.openCount < offer.allowedSessionCount else { throw .tableFull }
       parameters.maximumOperationMilliseconds = offer.maximumOperationMilliseconds
       switch unsafe sessions.create(
         parameters, cipherKey: cipherKey, authKey: authKey, check: validate)

@@ -1,12 +1,17 @@
 public import CryptoTypes
 public import VirtioSpec
 
-/// What a device offers, fixed when it is made.
+/// What a device offers.
+///
+/// Its sizes are fixed when it is made; the algorithms, and what is allowed of the sizes, may change.
 public struct DeviceOffer: Sendable {
   public var dialect: Dialect
   public var dataQueueCount: Int
   public var sessionCapacity: Int
   public var maximumRequestByteCount: UInt32
+  /// What is allowed of the sizes above, for now.
+  public var allowedSessionCount: Int
+  public var allowedRequestByteCount: UInt32
   public var algorithms: AlgorithmTable
   /// The services with a stateless mode; they need algorithms to be offered.
   public var statelessServices: Set<CryptoService>
@@ -23,9 +28,23 @@ public struct DeviceOffer: Sendable {
     self.dataQueueCount = dataQueueCount
     self.sessionCapacity = sessionCapacity
     self.maximumRequestByteCount = maximumRequestByteCount
+    allowedSessionCount = sessionCapacity
+    allowedRequestByteCount = maximumRequestByteCount
     self.algorithms = dialect.hasAKCipher ? algorithms : algorithms.withoutAKCipher()
     self.statelessServices = statelessServices
     self.maximumOperationMilliseconds = maximumOperationMilliseconds
+  }
+
+  /// Takes other algorithms; a dialect without AKCIPHER leaves those out.
+  public mutating func offer(_ algorithms: AlgorithmTable) {
+    self.algorithms = dialect.hasAKCipher ? algorithms : algorithms.withoutAKCipher()
+  }
+
+  /// What workers have to know of changes.
+  public var orders: DeviceOrders {
+    DeviceOrders(
+      algorithms: algorithms,
+      maximumRequestByteCount: min(allowedRequestByteCount, maximumRequestByteCount))
   }
 
   /// The configuration space.
@@ -55,13 +74,16 @@ public struct DeviceOffer: Sendable {
       (.asym, dialect.hasASYM && algorithms.asymmetricMask != 0),
     ]
     configuration.cryptoServices = offered.reduce(0) { $1.1 ? $0 | 1 << $1.0.rawValue : $0 }
-    configuration.maxCipherKeyByteCount =
+    configuration.maxCipherKeyByteCount = min(
+      algorithms.maximumCipherKeyByteCount,
       CipherAlgorithm.allCases
-      .filter { algorithms.cipher(AlgorithmNumbers.number(of: $0)) != nil }
-      .map { UInt32($0.maximumKeyByteCount) }.max() ?? (algorithms.aeadMask != 0 ? 32 : 0)
-    configuration.maxAuthKeyByteCount =
-      algorithms.macMask != 0 ? UInt32(MACAlgorithm.maximumKeyByteCount) : 0
-    configuration.maxRequestByteCount = UInt64(maximumRequestByteCount)
+        .filter { algorithms.cipher(AlgorithmNumbers.number(of: $0)) != nil }
+        .map { UInt32($0.maximumKeyByteCount) }.max() ?? (algorithms.aeadMask != 0 ? 32 : 0))
+    configuration.maxAuthKeyByteCount = min(
+      algorithms.maximumAuthKeyByteCount,
+      algorithms.macMask != 0 ? UInt32(MACAlgorithm.maximumKeyByteCount) : 0)
+    configuration.maxRequestByteCount = UInt64(
+      min(allowedRequestByteCount, maximumRequestByteCount))
     return configuration
   }
 

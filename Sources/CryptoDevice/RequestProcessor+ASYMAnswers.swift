@@ -25,7 +25,9 @@ extension RequestProcessor {
           slot.pointee.outputByteCount,
           slot.pointee.asymFrontByteCount &+ slot.pointee.operation.resultByteCount)
     }
+    let start = copies.start()
     unsafe bounces.scatter(slot.pointee.bounce, byteCount: Int(written))
+    copies.add(since: start)
     unsafe slot.pointee.status = status.rawValue
     return unsafe written &+ storeLastByte(slot)
   }

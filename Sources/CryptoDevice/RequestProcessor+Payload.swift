@@ -109,7 +109,9 @@ extension RequestProcessor {
     else { return nil }
     if let run = inputSpans.contiguous { return unsafe run.pointer }
     let copy = unsafe bounces.input(bounce(of: slot)) + bounceOffset
+    let start = copies.start()
     unsafe inputSpans.gather(into: copy)
+    copies.add(since: start)
     return unsafe copy
   }
 
@@ -201,7 +203,9 @@ extension RequestProcessor {
     guard sourceCount > 0 else { return }
     // The input half is free here: a source that was bounced lies outside guest memory and overlaps nothing.
     let copy = unsafe bounces.input(bounce(of: slot))
+    let start = copies.start()
     unsafe cring_copy(copy, slot.pointee.operation.source, sourceCount)
+    copies.add(since: start)
     unsafe slot.pointee.operation.source = UnsafePointer(copy)
   }
 }

@@ -20,11 +20,15 @@ public enum RequestDisposition {
 /// translate. Whatever the guest changes afterwards can spoil its own result, and nothing else.
 @safe
 public struct RequestProcessor: ~Copyable {
-  let layout: RequestLayout
+  var layout: RequestLayout
   let sessions: SessionView
-  let table: AlgorithmTable
+  var table: AlgorithmTable
+  /// What the buffers have room for.
+  let startMaximumRequestByteCount: UInt32
   let header: DataHeader
   var bounces: BouncePool
+  /// What copies through bounce buffers cost.
+  public var copies = CopyTimes()
   var inputSpans: SpanList
   var outputSpans: SpanList
   public var slots: SlotTable
@@ -44,6 +48,7 @@ public struct RequestProcessor: ~Copyable {
     self.inputSpans = inputSpans
     self.outputSpans = outputSpans
     self.layout = layout
+    startMaximumRequestByteCount = layout.maximumRequestByteCount
     self.sessions = sessions
     self.table = table
     header = DataHeader()
@@ -58,7 +63,7 @@ public struct RequestProcessor: ~Copyable {
     @_noAllocation @_noLocks get { slots.freeCount > 0 && !bounces.isEmpty }
   }
 
-  /// Reads a request into a slot.
+  /// Reads a request into a slot; the chain was read ahead.
   ///
   /// Throws what is wrong with the ring itself; the queue has to stop.
   @_noAllocation @_noLocks
@@ -77,7 +82,6 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.hasASYMHeader = false
     let status: VirtioCryptoStatus
     do throws(QueueError) {
-      try chain.readAhead(&memory)
       status = unsafe try read(&chain, &memory, slot)
     } catch {
       // The keys of a stateless request may be in the slot already.
@@ -135,7 +139,9 @@ public struct RequestProcessor: ~Copyable {
         slot.pointee.outputByteCount, slot.pointee.operation.resultByteCount)
     }
     if outcome == .ok, unsafe slot.pointee.isOutputBounced {
+      let start = copies.start()
       unsafe bounces.scatter(slot.pointee.bounce, byteCount: Int(slot.pointee.outputByteCount))
+      copies.add(since: start)
     }
     // SAFETY: the status byte was translated when the chain was read; the mapping outlives the worker.
     let status = VirtioCryptoStatus(outcome).rawValue

@@ -33,6 +33,11 @@ public struct SessionRequest: Hashable, Sendable {
   @_noAllocation @_noLocks
   public func resolve(_ table: AlgorithmTable) throws(Refusal) -> SessionParameters {
     var session = SessionParameters()
+    if service != .akcipher {
+      guard cipherKeyByteCount <= table.maximumCipherKeyByteCount,
+        authKeyByteCount <= table.maximumAuthKeyByteCount
+      else { throw .unsupported }
+    }
     switch service {
     case .cipher: try resolveSymmetric(table, &session)
     case .hash:

@@ -3,6 +3,9 @@ import CryptoTypes
 
 // Neighbours of one session that are nothing but AES in CBC or CTR, an HMAC, or both, go to the library as bursts: all
 // are finished at once, without a queue of jobs. The library checks nothing of a burst, so that all of it is checked here.
+//
+// CBC of more than a job may be long is cut into pieces, and there is a burst for the first pieces of all operations, one
+// for the second ones, and so on: encryption, serial within a message, is fast only while many messages share the lanes.
 
 extension IPsecMBLane {
   /// The most operations of a burst.
@@ -124,11 +127,10 @@ extension IPsecMBLane {
     _ session: UnsafePointer<SessionParameters>, _ byteCount: UInt32
   ) -> Bool {
     // SAFETY: as above.
-    guard byteCount > 0, byteCount <= longestBlockJob,
-      unsafe operation.pointee.ivByteCount == 16
-    else { return false }
+    guard byteCount > 0, unsafe operation.pointee.ivByteCount == 16 else { return false }
     return unsafe session.pointee.cipher == .aesCBC
-      ? byteCount & 15 == 0 : !wraps(operation.pointee.iv.1, byteCount)
+      ? byteCount & 15 == 0 && byteCount <= maximumByteCount
+      : byteCount <= longestBlockJob && !wraps(operation.pointee.iv.1, byteCount)
   }
 
   @_noAllocation @_noLocks
@@ -162,6 +164,7 @@ extension IPsecMBLane {
     let keyByteCount = unsafe UInt64(entry.pointee.cipherKeyByteCount)
     let encryptionKey = unsafe entry.encryptionKey
     let decryptionKey = unsafe entry.decryptionKey
+    var longest: UInt32 = 0
     var index = 0
     while index < operations.count {
       let operation = unsafe operations[index]
@@ -169,15 +172,77 @@ extension IPsecMBLane {
       let offset = unsafe isChain ? Int(operation.pointee.cipherOffset) : 0
       let byteCount =
         unsafe isChain ? operation.pointee.cipherByteCount : operation.pointee.sourceByteCount
+      longest = Swift.max(longest, byteCount)
       unsafe cipsecmb_set_cipher_of_burst(
         burstJobs + index, operation.pointee.source + offset,
         operation.pointee.destination + offset, encryptionKey, decryptionKey, keyByteCount,
         Self.iv(of: operation), UInt64(byteCount))
       index &+= 1
     }
+    if longest > Self.longestBlockJob {
+      return unsafe encipherPieces(operations, session, entry, longest: longest)
+    }
     return unsafe cipsecmb_cipher_burst(
       direct, burstJobs, UInt32(truncatingIfNeeded: operations.count), entry.pointee.cipherMode,
       session.pointee.direction == .encrypt, keyByteCount)
+  }
+
+  /// Enciphers or deciphers operations in CBC, some of them longer than a job, in bursts over their pieces.
+  ///
+  /// `longest`: bytes of the longest one.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private func encipherPieces(
+    _ operations: UnsafeMutableBufferPointer<UnsafeMutablePointer<CryptoOperation>>,
+    _ session: UnsafePointer<SessionParameters>, _ entry: UnsafeMutablePointer<KeyedEntry>,
+    longest: UInt32
+  ) -> Bool {
+    // SAFETY: as for encipher. A piece's IV is the block of ciphertext before it. Decryption in place overwrites it, so it
+    // is kept where the tags are made otherwise: in turn at two places of an operation's room, as the piece before still
+    // needs its own.
+    let isChain = unsafe session.pointee.service == .chain
+    let isEncryption = unsafe session.pointee.direction == .encrypt
+    let keyByteCount = unsafe UInt64(entry.pointee.cipherKeyByteCount)
+    let encryptionKey = unsafe entry.encryptionKey
+    let decryptionKey = unsafe entry.decryptionKey
+    let blocks = unsafe UnsafeMutableRawPointer(burstJobs + Self.burstCount)
+    var done: UInt32 = 0
+    var place = 0
+    while done < longest {
+      var jobCount = 0
+      var index = 0
+      while index < operations.count {
+        let operation = unsafe operations[index]
+        let byteCount =
+          unsafe isChain ? operation.pointee.cipherByteCount : operation.pointee.sourceByteCount
+        let room = unsafe blocks + index &* Self.tagRoom
+        index &+= 1
+        guard done < byteCount else { continue }
+        let start = unsafe Int(isChain ? operation.pointee.cipherOffset : 0) &+ Int(done)
+        let source = unsafe operation.pointee.source + start
+        let destination = unsafe operation.pointee.destination + start
+        let piece = Swift.min(byteCount &- done, Self.longestBlockJob)
+        var iv = unsafe UnsafeRawPointer(Self.iv(of: operation))
+        if isEncryption {
+          if done > 0 { unsafe iv = UnsafeRawPointer(destination - 16) }
+        } else {
+          if done > 0 { unsafe iv = UnsafeRawPointer(room + place) }
+          unsafe cipsecmb_copy(room + (16 &- place), source + Int(piece) - 16, 16)
+        }
+        unsafe cipsecmb_set_cipher_of_burst(
+          burstJobs + jobCount, source, destination, encryptionKey, decryptionKey, keyByteCount,
+          iv, UInt64(piece))
+        jobCount &+= 1
+      }
+      guard
+        unsafe cipsecmb_cipher_burst(
+          direct, burstJobs, UInt32(truncatingIfNeeded: jobCount), entry.pointee.cipherMode,
+          isEncryption, keyByteCount)
+      else { return false }
+      done &+= Self.longestBlockJob
+      place = 16 &- place
+    }
+    return true
   }
 
   /// Makes the operations' MACs; whether all of it was done.

@@ -79,6 +79,13 @@ public struct IOUring: ~Copyable {
   @discardableResult
   public mutating func submitAndWait() -> Int32 { unsafe curing_submit_and_wait(ring) }
 
+  /// The same, for so long at most.
+  @_noAllocation @_noLocks
+  @discardableResult
+  public mutating func submitAndWait(nanoseconds: UInt64) -> Int32 {
+    unsafe curing_submit_and_wait_for(ring, nanoseconds)
+  }
+
   /// The next completion that has come in.
   ///
   /// Costs a system call only where the kernel says that completions wait for one.

@@ -14,6 +14,9 @@ public enum TickClock {
     return Double(end - start) / Double(endTicks - startTicks)
   }()
 
+  /// The count now.
+  public static var now: UInt64 { clinux_ticks() }
+
   public static var ticksPerMicrosecond: Double { 1000 / nanosecondsPerTick }
 
   public static func monotonicNanoseconds() -> UInt64 {

@@ -51,6 +51,11 @@ public final class QueueWorker: Sendable {
     return shared.base
   }
 
+  /// Has the worker keep account of its time for a profile, in its queue's counters; 0: not any more.
+  ///
+  /// From any thread.
+  public func profile(_ number: UInt64) { shared.requestProfile(number) }
+
   /// Interrupts a sleeping worker, so that it looks at the log of retired sessions.
   public func wake() { shared.wake() }
 }

@@ -38,7 +38,7 @@ public struct WorkerEvents: ~Copyable {
   /// - `kick`: the driver's eventfd, or -1 where the front-end gave none: then the worker must poll.
   /// - `call`: the eventfd that interrupts the guest, or -1.
   /// - `attention`: the eventfd that makes the control side look.
-  /// - `stop`: becomes 1 when the worker has to end.
+  /// - `stop`: becomes odd when the worker has to end; half of it is the number of a profile that somebody takes, or 0.
   ///
   /// Descriptors and `stop` belong to the caller and must outlive the value. Call it on the worker's own thread.
   public init(
@@ -57,8 +57,9 @@ public struct WorkerEvents: ~Copyable {
   /// What the engines' lanes prepare their operations with; valid while the value lives.
   public var submissions: SubmissionRing { ring.submissions }
 
-  public var stopRequested: Bool {
-    @_noAllocation @_noLocks get { unsafe cring_load64_acquire(stop) != 0 }
+  /// What the control side wants now.
+  public var wish: UInt64 {
+    @_noAllocation @_noLocks get { unsafe cring_load64_acquire(stop) }
   }
 
   /// Queues a call to the guest; it leaves with the next `flush` or `wait`.
@@ -94,6 +95,13 @@ public struct WorkerEvents: ~Copyable {
   public mutating func wait() {
     arm()
     ring.submitAndWait()
+  }
+
+  /// Submits, and sleeps until a wake-up, a completion, or the end of a time; kicks are not asked for.
+  @_noAllocation @_noLocks
+  public mutating func wait(nanoseconds: UInt64) {
+    armWake()
+    ring.submitAndWait(nanoseconds: nanoseconds)
   }
 
   /// Submits, and sleeps until something that is in flight completes, be it with a helper.

@@ -51,6 +51,8 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
     if helpers.prepareToSleep() {
       counters.add(.sleeps, 1)
       events.wait()
+      // From here on a kick is known; what the kernel took to have this thread run is not.
+      wakeTicks = clinux_ticks()
     } else {
       events.flush()
     }
@@ -60,14 +62,15 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
   /// Waits for lane and helpers to give back what they have, and publishes it.
   @inlinable
   mutating func finishInFlight() {
+    var watch = NoWatch()
     while inFlightCount > 0 {
       lane.flush()
-      if collect() { continue }
+      if collect(&watch) { continue }
       if helpers.prepareToSleep() { events.waitForCompletion() }
       helpers.endSleep()
       reap()
     }
-    publish()
+    publish(&watch)
     events.flush()
   }
 }

@@ -26,6 +26,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   @usableFromInline var helpers: HelperLinks
   @usableFromInline var retirements: RetirementLog.Reader
   @usableFromInline var events: WorkerEvents
+  @usableFromInline var limiter: QueueLimiter
   @usableFromInline let counters: CounterBlock
   /// Operations ready for the lane.
   @usableFromInline let batch: UnsafeMutablePointer<UnsafeMutablePointer<CryptoOperation>>
@@ -42,12 +43,14 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   /// Used entries written and not yet published.
   @usableFromInline var unpublishedCount = 0
   @usableFromInline var tally = CompletionTally()
+  /// When the worker woke up, until its first look at the ring; else 0.
+  @usableFromInline var wakeTicks: UInt64 = 0
 
   public init(
     queue: consuming Queue, memory: MemoryView, processor: consuming RequestProcessor,
     lane: consuming Lane, helpers: consuming HelperLinks, retirements: RetirementLog.Reader,
-    events: consuming WorkerEvents, counters: CounterBlock, settings: WorkerSettings,
-    ticksPerMicrosecond: Double
+    events: consuming WorkerEvents, limiter: QueueLimiter, counters: CounterBlock,
+    settings: WorkerSettings, ticksPerMicrosecond: Double
   ) {
     self.queue = queue
     self.memory = memory
@@ -56,6 +59,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     self.helpers = helpers
     self.retirements = retirements
     self.events = events
+    self.limiter = limiter
     self.counters = counters
     unsafe batch = .allocate(capacity: WorkerSettings.batchCapacity)
     pollMode = settings.pollMode
@@ -83,13 +87,48 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
 
   @inlinable
   mutating func serve() throws(QueueError) {
-    var lastWork = clinux_ticks()
-    var isSpinning = false
     // The driver may have filled the ring before the queue was started here.
     queue.suppressKicks()
-    while !events.stopRequested {
-      if try turn() {
+    while true {
+      let wish = events.wish
+      if wish & 1 != 0 { return }
+      if wish == 0 {
+        var watch = NoWatch()
+        try serve(while: wish, &watch)
+      } else {
+        try serveWatched(while: wish)
+      }
+    }
+  }
+
+  /// Serves the queue and keeps account of the time.
+  @inlinable
+  @inline(never)
+  mutating func serveWatched(while wish: UInt64) throws(QueueError) {
+    var watch = ProfileWatch(counters, profile: wish >> 1)
+    processor.copies.isTimed = true
+    defer {
+      processor.copies.isTimed = false
+      watch.clock.stop()
+    }
+    try serve(while: wish, &watch)
+  }
+
+  /// Serves the queue as long as the control side wants the same.
+  @inlinable
+  mutating func serve<Watch: StageWatch>(
+    while wish: UInt64, _ watch: inout Watch
+  ) throws(QueueError) {
+    var lastWork = clinux_ticks()
+    var isSpinning = false
+    while events.wish == wish {
+      if try turn(&watch) {
         lastWork = clinux_ticks()
+        isSpinning = false
+        continue
+      }
+      if limiter.isThrottled {
+        waitForLimit()
         isSpinning = false
         continue
       }
@@ -110,12 +149,29 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   /// was nothing to do.
   @inlinable
   public mutating func turn() throws(QueueError) -> Bool {
+    var watch = NoWatch()
+    return try turn(&watch)
+  }
+
+  @inlinable
+  mutating func turn<Watch: StageWatch>(_ watch: inout Watch) throws(QueueError) -> Bool {
     forgetRetired()
-    guard try drain() else { return false }
+    guard try drain(&watch) else { return false }
     // The guest gets its call at once; only where sleep comes next anyway, both are one system call.
-    if try !comesToRest() { events.flush() }
+    if try !comesToRest() {
+      // With it goes what lanes have prepared, and the kernel may compute it in the same call.
+      if Watch.isOn { watch.enter(lane.inFlightCount > 0 ? waiting(watch) : .notify) }
+      events.flush()
+    }
     reap()
+    watch.enter(.ring)
     return true
+  }
+
+  /// What a worker does that has nothing to do: it waits for the guest, or for an engine.
+  @inlinable
+  func waiting<Watch: StageWatch>(_ watch: borrowing Watch) -> WorkerStage {
+    lane.inFlightCount > 0 ? .crypto(engine: watch.lateEngine) : .idle
   }
 
   @inlinable
@@ -164,38 +220,54 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
 
   /// Takes a batch, runs it and publishes what is done; false if there was nothing to do.
   @inlinable
-  mutating func drain() throws(QueueError) -> Bool {
+  mutating func drain<Watch: StageWatch>(_ watch: inout Watch) throws(QueueError) -> Bool {
+    let startTicks = wakeTicks > 0 ? wakeTicks : clinux_ticks()
+    wakeTicks = 0
     var hasMore = try queue.look()
-    let startTicks = clinux_ticks()
+    if Watch.isOn { watch.enter(hasMore ? .ring : waiting(watch)) }
+    // One branch for a device without limits, whose orders have not changed.
+    let most = limiter.isFree ? WorkerSettings.batchCapacity : allowance(hasMore, startTicks)
     var taken = 0
     batchCount = 0
     do throws(QueueError) {
-      while hasMore, taken < WorkerSettings.batchCapacity, processor.canBegin {
-        try takeOne(startTicks)
+      while hasMore, taken < most, processor.canBegin {
+        try takeOne(startTicks, &watch)
         taken &+= 1
         hasMore = queue.hasMore()
       }
     } catch {
+      if limiter.isLimited { charge(taken, startTicks) }
       // What came before the bad chain is answered.
-      submitBatch()
-      publish()
+      submitBatch(&watch)
+      publish(&watch)
       throw error
     }
-    submitBatch()
-    // Jobs may wait for more to come only where more can: not in a dry ring, and not when they hold every slot.
-    if !hasMore || !processor.canBegin { lane.flush() }
-    let completed = collect()
+    if limiter.isLimited { charge(taken, startTicks) }
+    submitBatch(&watch)
+    // Jobs may wait for more to come only where more can: not in a dry ring, not when they hold every slot, and not where
+    // a limit may keep the next ones back.
+    if !hasMore || !processor.canBegin || limiter.isLimited {
+      if Watch.isOn, lane.inFlightCount > 0 { watch.enter(waiting(watch)) }
+      lane.flush()
+    }
+    let completed = collect(&watch)
     if taken > 0 { counters.recordBatch(size: taken) }
-    publish()
+    publish(&watch)
     return taken > 0 || completed
   }
 
   @inlinable
-  mutating func takeOne(_ startTicks: UInt64) throws(QueueError) {
+  mutating func takeOne<Watch: StageWatch>(
+    _ startTicks: UInt64, _ watch: inout Watch
+  ) throws(QueueError) {
     guard let slot = unsafe processor.slots.take() else { return }
     do throws(QueueError) {
       try queue.takeChain(into: &chain, &memory)
       unsafe slot.pointee.startTicks = startTicks
+      watch.enter(.memory)
+      try chain.readAhead(&memory)
+      watch.enter(.parse)
+      defer { watchCopies(&watch, then: .ring) }
       switch unsafe try processor.begin(&chain, memory: &memory, slot: slot) {
       case .ready:
         // SAFETY: batchCount < batchCapacity, the caller's bound; the operation is the slot's first field.
@@ -214,14 +286,42 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     }
   }
 
+  /// Goes on to a stage, and takes copies through bounce buffers out of the one before.
+  @inlinable
+  mutating func watchCopies<Watch: StageWatch>(_ watch: inout Watch, then stage: WorkerStage) {
+    guard Watch.isOn else { return }
+    watch.give(processor.copies.takeTicks(), to: .memory)
+    watch.enter(stage)
+  }
+
+  /// Gives the batch to the lane, engine by engine, with the time of each.
+  @inlinable
+  mutating func submitWatched<Watch: StageWatch>(_ watch: inout Watch) {
+    var start = 0
+    while start < batchCount {
+      // SAFETY: the first batchCount entries were written by `takeOne`.
+      let engine = unsafe batch[start].pointee.engineIndex
+      var end = start &+ 1
+      while end < batchCount, unsafe batch[end].pointee.engineIndex == engine { end &+= 1 }
+      watch.enter(.crypto(engine: engine))
+      unsafe lane.submit(UnsafeMutableBufferPointer(start: batch + start, count: end &- start))
+      start = end
+    }
+  }
+
   /// Gives the batch to the lane, and completes what is done at once.
   @inlinable
-  mutating func submitBatch() {
+  mutating func submitBatch<Watch: StageWatch>(_ watch: inout Watch) {
     if helpers.exist { giveToHelpers() }
     guard batchCount > 0 else { return }
-    // SAFETY: the first batchCount entries were written by `takeOne`.
-    unsafe lane.submit(UnsafeMutableBufferPointer(start: batch, count: batchCount))
+    if Watch.isOn {
+      submitWatched(&watch)
+    } else {
+      // SAFETY: the first batchCount entries were written by `takeOne`.
+      unsafe lane.submit(UnsafeMutableBufferPointer(start: batch, count: batchCount))
+    }
     let now = clinux_ticks()
+    watch.enter(.completion, at: now)
     var index = 0
     var inFlightCount = 0
     while index < batchCount {
@@ -232,26 +332,34 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       } else {
         unsafe slot.pointee.epoch = epoch
         inFlightCount &+= 1
+        if Watch.isOn { watch.noteLate(engine: unsafe operation.pointee.engineIndex) }
       }
       index &+= 1
     }
+    watchCopies(&watch, then: .completion)
     if inFlightCount > 0 { addInFlight(inFlightCount) }
     batchCount = 0
   }
 
   /// Completes what the lane has finished since; whether there was any.
   @inlinable
-  mutating func collect() -> Bool {
+  mutating func collect<Watch: StageWatch>(_ watch: inout Watch) -> Bool {
     var any = false
     // Read once for all that is there: they become visible to the driver together.
     var now: UInt64 = 0
     while let operation = unsafe lane.nextCompletion() {
-      if !any { now = clinux_ticks() }
+      if !any {
+        now = clinux_ticks()
+        watch.enter(.completion, at: now)
+      }
       unsafe completeLate(operation, now)
       any = true
     }
     if helpers.areBusy, collectFromHelpers() { any = true }
-    if any { noteInFlight() }
+    if any {
+      watchCopies(&watch, then: .completion)
+      noteInFlight()
+    }
     return any
   }
 
@@ -301,11 +409,12 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
 
   /// Publishes the batch's used entries once, and calls the driver if it wants to be.
   @inlinable
-  mutating func publish() {
+  mutating func publish<Watch: StageWatch>(_ watch: inout Watch) {
     guard unpublishedCount > 0 else { return }
     unpublishedCount = 0
     tally.flush(counters)
     if queue.publish() {
+      watch.enter(.notify)
       events.signalCall()
       counters.add(.callsSent, 1)
     } else {

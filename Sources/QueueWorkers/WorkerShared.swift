@@ -12,6 +12,8 @@ public final class WorkerShared: @unchecked Sendable {
 
   private let words: UnsafeMutablePointer<UInt64>
   private let ringFault = Mutex<String?>(nil)
+  /// What the stop word is to be.
+  private let wish = Mutex<UInt64>(0)
   /// Signalled to interrupt a sleeping worker.
   public let wakeDescriptor: EventFD
 
@@ -38,8 +40,19 @@ public final class WorkerShared: @unchecked Sendable {
   // MARK: - Control side
 
   /// Asks the worker to finish what it has and end.
-  public func requestStop() {
-    store(Self.stopWord, 1)
+  public func requestStop() { change { $0 | 1 } }
+
+  /// Asks the worker to keep account of its time for a profile; 0: not any more.
+  ///
+  /// Numbers are below 2^63.
+  public func requestProfile(_ number: UInt64) { change { $0 & 1 | number << 1 } }
+
+  /// Changes the word that the worker looks at on each turn, from any thread.
+  private func change(_ change: (UInt64) -> UInt64) {
+    wish.withLock { wish in
+      wish = change(wish)
+      store(Self.stopWord, wish)
+    }
     wake()
   }
 
@@ -54,7 +67,8 @@ public final class WorkerShared: @unchecked Sendable {
 
   // MARK: - Worker
 
-  /// A pointer to the stop word, for the worker's loop to look at without touching a reference count.
+  /// A pointer to the stop word, for the worker's loop to look at without touching a reference count: bit 0 for a stop,
+  /// above it the number of a profile.
   public var stopPointer: UnsafePointer<UInt64> { unsafe UnsafePointer(words + Self.stopWord) }
 
   /// The ring is corrupt: the queue has stopped.

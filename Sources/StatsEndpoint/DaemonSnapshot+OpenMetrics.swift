@@ -58,6 +58,22 @@ extension DaemonSnapshot {
         "vhost_crypto_control_queue_faulty", [("device", device.name)],
         device.controlFault == nil ? 0 : 1)
     }
+    let limits: [(String, String, KeyPath<DeviceLimits, UInt64>)] = [
+      ("operations_per_second", "Operations a second; 0 is unlimited.", \.operationsPerSecond),
+      ("bytes_per_second", "Bytes a second; 0 is unlimited.", \.bytesPerSecond),
+      ("sessions", "Sessions that may exist.", \.sessions),
+      ("request_bytes", "The most payload of one request.", \.requestBytes),
+      ("cipher_key_bytes", "The longest key of a cipher.", \.cipherKeyBytes),
+      ("auth_key_bytes", "The longest key of a MAC.", \.authKeyBytes),
+    ]
+    for (name, help, value) in limits {
+      writer.family("vhost_crypto_limit_\(name)", .gauge, help: help)
+      for device in devices {
+        writer.sample(
+          "vhost_crypto_limit_\(name)", [("device", device.name)],
+          device.limits[keyPath: value])
+      }
+    }
     writer.family("vhost_crypto_sessions_open", .gauge, help: "Sessions that exist.")
     for device in devices {
       writer.sample("vhost_crypto_sessions_open", [("device", device.name)], device.sessions.open)
@@ -106,6 +122,10 @@ extension DaemonSnapshot {
       ("calls_suppressed", "Completions that needed no interrupt.", \.callsSuppressed),
       ("spins", "Times that the worker began to poll.", \.spins),
       ("sleeps", "Times that the worker went to sleep.", \.sleeps),
+      (
+        "throttled_waits", "Times that requests had to wait for the device's limits.",
+        \.throttledWaits
+      ),
       ("bounced", "Requests copied, as their memory was in pieces.", \.bounced),
       ("helped", "Operations that helper threads did.", \.helped),
       ("requests_without_status", "Requests without room for a status.", \.requestsWithoutStatus),
@@ -121,6 +141,13 @@ extension DaemonSnapshot {
     writer.family("vhost_crypto_queue_bytes", .counter, unit: "bytes", help: "Source bytes.")
     forEachQueue { labels, queue in
       writer.sample("vhost_crypto_queue_bytes_total", labels, queue.bytes)
+    }
+    writer.family(
+      "vhost_crypto_queue_throttled_seconds", .counter, unit: "seconds",
+      help: "Time that requests waited for the device's limits.")
+    forEachQueue { labels, queue in
+      writer.sample(
+        "vhost_crypto_queue_throttled_seconds_total", labels, queue.throttledSeconds)
     }
     writer.family(
       "vhost_crypto_queue_cpu_seconds", .counter, unit: "seconds",
@@ -187,7 +214,7 @@ extension DaemonSnapshot {
     }
     writer.family(
       "vhost_crypto_request_duration_seconds", .histogram, unit: "seconds",
-      help: "Time from taking a request to completing it.")
+      help: "Time from seeing a request in the ring to completing it.")
     forEachAlgorithm { labels, statistics in
       let latency = statistics.latencyNanoseconds
       writer.histogram(

@@ -81,6 +81,8 @@ public struct DeviceSnapshot: Codable, Equatable, Sendable {
   /// The negotiated feature bits.
   public var features: UInt64
   public var sessions: SessionStatistics
+  /// What the device is limited to now.
+  public var limits: DeviceLimits
   public var queues: [QueueStatistics]
   /// The operations that were asked for at least once.
   public var algorithms: [AlgorithmStatistics]
@@ -128,6 +130,10 @@ public struct QueueStatistics: Codable, Equatable, Sendable {
   public var callsSuppressed: UInt64
   public var spins: UInt64
   public var sleeps: UInt64
+  /// Times that requests had to wait for the device's limits.
+  public var throttledWaits: UInt64
+  /// How long they did, by the clock.
+  public var throttledSeconds: Double
   public var bounced: UInt64
   /// Operations that helper threads did.
   public var helped: UInt64

@@ -16,6 +16,9 @@ public struct MeasuredQueue: Sendable {
   public var cpuSeconds: Double = 0
   /// Processor time of their helpers.
   public var helperCPUSeconds: Double = 0
+  /// Times that the device's limits held requests back, and how long.
+  public var throttledWaits: UInt64 = 0
+  public var throttledSeconds: Double = 0
   public var counters: QueueSnapshot
 
   public init(index: Int, isRunning: Bool, cpu: Int?, counters: QueueSnapshot) {
@@ -32,13 +35,15 @@ extension DeviceSnapshot {
   /// `engineNames` are the engines by their index in the counters.
   public init(
     name: String, socket: String, connected: Bool, features: UInt64, sessions: SessionSnapshot,
-    queues measured: [MeasuredQueue], engineNames: [String], controlFault: String? = nil
+    queues measured: [MeasuredQueue], engineNames: [String], limits: DeviceLimits = DeviceLimits(),
+    controlFault: String? = nil
   ) {
     self.name = name
     self.socket = socket
     self.connected = connected
     self.controlFault = controlFault
     self.features = features
+    self.limits = limits
     self.sessions = SessionStatistics(
       open: sessions.open, created: sessions.created, destroyed: sessions.destroyed,
       refused: sessions.refused)
@@ -85,6 +90,8 @@ extension QueueStatistics {
     callsSuppressed = counters[.callsSuppressed]
     spins = counters[.spins]
     sleeps = counters[.sleeps]
+    throttledWaits = queue.throttledWaits
+    throttledSeconds = queue.throttledSeconds
     bounced = counters[.bounced]
     helped = counters[.helped]
     requestsWithoutStatus = counters[.requestsWithoutStatus]

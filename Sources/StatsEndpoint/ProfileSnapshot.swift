@@ -28,15 +28,15 @@ public struct WorkerProfile: Codable, Equatable, Sendable {
 
 /// What a worker can be doing.
 public enum ProfileStage: String, Codable, CaseIterable, Sendable {
-  /// Waiting or spinning for work.
+  /// Asleep or spinning for work.
   case idle
-  /// Taking chains from the ring.
+  /// Looking at the ring and taking chains, and giving operations to helpers.
   case ring
   /// Reading and checking headers, and finding the session.
   case parse
-  /// Translating guest addresses, and copying through bounce buffers.
+  /// Reading descriptors and translating guest addresses, and copying through bounce buffers.
   case memory
-  /// In an engine.
+  /// In an engine, or waiting for one.
   case crypto
   /// Writing results and used entries.
   case completion

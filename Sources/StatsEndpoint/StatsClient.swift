@@ -7,6 +7,8 @@ internal import NIOPosix
 public enum StatsClientError: Error, Equatable, CustomStringConvertible {
   /// Nobody answers on the socket.
   case unavailable(path: String, reason: String)
+  /// The daemon understood, and does not do it.
+  case refused(String)
   /// The answer was not what was asked for.
   case unexpectedAnswer(path: String, reason: String)
 
@@ -14,6 +16,7 @@ public enum StatsClientError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .unavailable(let path, let reason):
       "no daemon answers on \(path) (\(reason)); is vhost-user-crypto running with --stats-socket?"
+    case .refused(let reason): reason
     case .unexpectedAnswer(let path, let reason):
       "what answers on \(path) is not vhost-user-crypto: \(reason)"
     }
@@ -27,9 +30,9 @@ public enum StatsClient {
 
   /// Asks for `target`, such as `/stats`, and gives the body of the answer.
   ///
-  /// Waits at most `timeout`.
+  /// Waits at most `timeout`. `isChange`: asks for a change (`PATCH`), which the daemon may refuse.
   public static func fetch(
-    _ target: String, socketPath: String, timeout: Duration = .seconds(5)
+    _ target: String, socketPath: String, timeout: Duration = .seconds(5), isChange: Bool = false
   ) async throws(StatsClientError) -> Data {
     let place: SocketPath
     do { place = try SocketPath(socketPath) } catch {
@@ -40,7 +43,8 @@ public enum StatsClient {
     }
     let answer: Answer
     do {
-      answer = try await exchange(target, socketPath: socketPath, timeout: timeout)
+      answer = try await exchange(
+        target, method: isChange ? .PATCH : .GET, socketPath: socketPath, timeout: timeout)
     } catch let error as IOError {
       // SAFETY: strerror's text is copied at once.
       let reason = unsafe String(cString: strerror(error.errnoCode))
@@ -53,6 +57,7 @@ public enum StatsClient {
     guard answer.status == 200 else {
       let words = String(decoding: answer.body.prefix(200), as: UTF8.self)
         .trimmingCharacters(in: .whitespacesAndNewlines)
+      if isChange, [400, 503].contains(answer.status) { throw .refused(words) }
       throw .unexpectedAnswer(
         path: socketPath, reason: "\(target) gives status \(answer.status) (\(words))")
     }
@@ -74,6 +79,26 @@ public enum StatsClient {
     }
   }
 
+  /// Asks for `/profile`, which takes as many seconds.
+  public static func profile(
+    seconds: Int, socketPath: String
+  ) async throws(StatsClientError) -> Data {
+    try await fetch(
+      "/profile?seconds=\(seconds)", socketPath: socketPath, timeout: .seconds(seconds + 10))
+  }
+
+  /// Asks for `/profile` and decodes the answer.
+  public static func profileSnapshot(
+    seconds: Int, socketPath: String
+  ) async throws(StatsClientError) -> ProfileSnapshot {
+    let body = try await profile(seconds: seconds, socketPath: socketPath)
+    do {
+      return try JSONDecoder().decode(ProfileSnapshot.self, from: body)
+    } catch {
+      throw .unexpectedAnswer(path: socketPath, reason: "its /profile cannot be read: \(error)")
+    }
+  }
+
   private struct Silence: Error {}
 
   private struct Answer: Sendable {
@@ -82,7 +107,7 @@ public enum StatsClient {
   }
 
   private static func exchange(
-    _ target: String, socketPath: String, timeout: Duration
+    _ target: String, method: HTTPMethod, socketPath: String, timeout: Duration
   ) async throws -> Answer {
     let loop = StatsThread.group.next()
     let answer = loop.makePromise(of: Answer.self)
@@ -92,7 +117,8 @@ public enum StatsClient {
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHTTPClientHandlers()
-          try channel.pipeline.syncOperations.addHandler(Receiver(target: target, answer: answer))
+          try channel.pipeline.syncOperations.addHandler(
+            Receiver(target: target, method: method, answer: answer))
         }
       }
       .connect(unixDomainSocketPath: socketPath)
@@ -121,17 +147,19 @@ public enum StatsClient {
     }
 
     private let target: String
+    private let method: HTTPMethod
     private let promise: EventLoopPromise<Answer>
     private var answer = Answer(status: 0, body: Data())
 
-    init(target: String, answer: EventLoopPromise<Answer>) {
+    init(target: String, method: HTTPMethod, answer: EventLoopPromise<Answer>) {
       self.target = target
+      self.method = method
       promise = answer
     }
 
     func channelActive(context: ChannelHandlerContext) {
       let head = HTTPRequestHead(
-        version: .http1_1, method: .GET, uri: target,
+        version: .http1_1, method: method, uri: target,
         headers: ["Host": "localhost", "Connection": "close"])
       context.write(wrapOutboundOut(.head(head)), promise: nil)
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)

@@ -18,7 +18,7 @@ final class StatsConnection: ChannelInboundHandler {
     case closed
   }
 
-  private let routes: StatsRoutes
+  private let routes: any Routes
   private let table: ConnectionTable
   private var state = State.waiting
   private var context: ChannelHandlerContext?
@@ -26,7 +26,7 @@ final class StatsConnection: ChannelInboundHandler {
   /// Of the answer.
   private(set) var unreadByteCount = 0
 
-  init(routes: StatsRoutes, table: ConnectionTable) {
+  init(routes: any Routes, table: ConnectionTable) {
     self.routes = routes
     self.table = table
   }

@@ -13,7 +13,9 @@ public actor StatsServer {
   /// Gone, and with it the socket file, when `run` has ended.
   private var listener: StatsListener?
   private let whenListening: @Sendable () -> Void
-  private let routes: StatsRoutes
+  private let routes: any Routes
+  /// Whether it is the control socket, which steers.
+  private let isPrivate: Bool
   private let limits: StatsLimits
   private let logger: Logger
   private var channel: (any Channel)?
@@ -28,7 +30,21 @@ public actor StatsServer {
     self.listener = listener
     self.whenListening = whenListening
     routes = StatsRoutes(source: source)
+    isPrivate = false
     self.limits = limits
+    self.logger = logger
+  }
+
+  /// Serves the control socket.
+  public init(
+    listener: StatsListener, steering source: any ControlSource, logger: Logger,
+    whenListening: @escaping @Sendable () -> Void = {}
+  ) {
+    self.listener = listener
+    self.whenListening = whenListening
+    routes = ControlRoutes(source: source)
+    isPrivate = true
+    limits = StatsLimits()
     self.logger = logger
   }
 
@@ -70,7 +86,9 @@ public actor StatsServer {
     channel = listener
     // A stop that came before this found nothing to stop.
     if isStopped { listener.close(promise: nil) }
-    logger.info("statistics are served", metadata: ["path": "\(socket.path)"])
+    logger.info(
+      isPrivate ? "limits can be set" : "statistics are served",
+      metadata: ["path": "\(socket.path)"])
     whenListening()
     try await withTaskCancellationHandler {
       try await listener.closeFuture.get()
@@ -80,6 +98,7 @@ public actor StatsServer {
     await table.closeAll()
   }
 
+  /// A socket that nobody but the owner can ever have connected to.
   private func bootstrap(_ table: ConnectionTable) -> ServerBootstrap {
     let routes = routes
     return ServerBootstrap(group: table.eventLoop)

@@ -25,6 +25,7 @@ enum StatsTable {
       + (device.connected ? "connected" : "no front-end") + "\n"
       + "  sessions: \(sessions.open) open, \(sessions.created) created, "
       + "\(sessions.destroyed) destroyed, \(sessions.refused) refused\n"
+    if let line = limits(device) { text += "  \(line)\n" }
     if let fault = device.controlFault { text += "  control queue stopped: \(fault)\n" }
     for queue in device.queues {
       if let fault = queue.fault { text += "  queue \(queue.index) stopped: \(fault)\n" }
@@ -73,6 +74,22 @@ enum StatsTable {
     if row.errors == 0 { return "0" }
     let list = row.statuses.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
     return "\(row.errors) (\(list.joined(separator: ", ")))"
+  }
+
+  /// What the device's rates are held to, and how often requests waited; nil where that is nothing.
+  private static func limits(_ device: DeviceSnapshot) -> String? {
+    let limits = device.limits
+    let waits = device.queues.reduce(0) { $0 &+ $1.throttledWaits }
+    guard limits.operationsPerSecond > 0 || limits.bytesPerSecond > 0 || waits > 0 else {
+      return nil
+    }
+    let rates = [
+      limits.operationsPerSecond > 0 ? "\(limits.operationsPerSecond) operations/s" : nil,
+      limits.bytesPerSecond > 0 ? "\(TopText.bytes(limits.bytesPerSecond))/s" : nil,
+    ].compactMap { $0 }
+    let waited = seconds(device.queues.reduce(0) { $0 + $1.throttledSeconds })
+    return "limits: \(rates.isEmpty ? "none now" : rates.joined(separator: ", ")); "
+      + "requests waited \(waits) times, \(waited)"
   }
 
   private static func table(_ head: [String], _ rows: [[String]]) -> String {

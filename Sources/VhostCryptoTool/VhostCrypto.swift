@@ -17,12 +17,13 @@ struct VhostCrypto: AsyncParsableCommand {
         vhost-crypto list-algorithms           which engine would serve what?
         vhost-crypto stats                     what was done so far?
         vhost-crypto top                       what is done now?
+        vhost-crypto limit                     how much may each device do?
         vhost-crypto bench --socket-path=SOCK  how fast is it?
         vhost-crypto explain cipher_algo 0x8   what is this number?
       """,
     version: "0.1.0",
     subcommands: [
-      Stats.self, Top.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self,
+      Stats.self, Top.self, Limit.self, Probe.self, ListAlgorithms.self, Check.self, Bench.self,
       BenchSessions.self, Explain.self,
     ])
 

@@ -6,10 +6,10 @@ import HostEngines
 import VirtioSpec
 
 /// What the daemon runs with: the effective capability file, and what came of it on this host.
-struct ConfigurationReport {
-  let effective: Configuration
-  let advertisement: Advertisement
-  let offers: [(name: String, offer: DeviceOffer)]
+struct ConfigurationReport: Sendable {
+  var effective: Configuration
+  var advertisement: Advertisement
+  var offers: [(name: String, offer: DeviceOffer)]
 
   /// The capability file, with the masks and routes in comments: it can be used as one again.
   func yaml() -> String {
@@ -35,7 +35,7 @@ struct ConfigurationReport {
           "name": name,
           "dialect": offer.dialect.rawValue,
           "maximumDataQueues": offer.dataQueueCount,
-          "maximumRequestBytes": Int(offer.maximumRequestByteCount),
+          "maximumRequestBytes": Int(offer.orders.maximumRequestByteCount),
           "masks": Dictionary(
             uniqueKeysWithValues: Self.masks(offer).map { ($0.name, $0.text) }),
           "features": Self.hex(offer.features),

@@ -21,6 +21,8 @@ struct Confinement {
   var identity: Identity?
   /// Of the devices' sockets.
   var sockets: SocketRights
+  /// Of the control socket: who may set limits is its owner alone.
+  var control: SocketRights
   /// Of the statistics' socket.
   var statistics: SocketRights
   var filter: SyscallFilter.Mode

@@ -53,6 +53,7 @@ extension Confinement {
     sockets = SocketRights(
       mode: try Self.mode(options.socketMode, "--socket-mode"), user: owner,
       group: try Self.group(options.socketGroup, "--socket-group") ?? identity?.group)
+    control = SocketRights(mode: 0o600, user: owner, group: identity?.group)
     statistics = SocketRights(
       mode: try Self.mode(options.statsSocketMode, "--stats-socket-mode"), user: owner,
       group: try Self.group(options.statsSocketGroup, "--stats-socket-group") ?? identity?.group)

@@ -18,6 +18,7 @@ import VhostUserBackend
 /// Everything that can be refused is refused before the first front-end could connect: nothing is half-started.
 struct Daemon {
   private let effective: Configuration
+  private let file: CapabilityFile
   private let endpoints: [DaemonEndpoint]
   private let confinement: Confinement
   private let activation: Activation
@@ -27,11 +28,12 @@ struct Daemon {
   private let recalibrates: Bool
 
   init(
-    _ effective: Configuration, endpoints: [DaemonEndpoint], activation: Activation,
-    confinement: Confinement, manager: ServiceManager, hidden: HiddenFeatures,
-    cache: CalibrationCache, recalibrates: Bool
+    _ effective: Configuration, file: CapabilityFile, endpoints: [DaemonEndpoint],
+    activation: Activation, confinement: Confinement, manager: ServiceManager,
+    hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
+    self.file = file
     self.endpoints = endpoints
     self.confinement = confinement
     self.activation = activation
@@ -43,6 +45,7 @@ struct Daemon {
 
   /// Serves until SIGTERM or SIGINT, or until an inherited connection ends; the exit status.
   func run() -> Int32 {
+    EarlySignals.watchForReloads()
     let logger = DaemonLog.start(effective.log)
     confinement.begin(logger)
     for warning in effective.warnings { logger.warning("\(warning)") }
@@ -68,12 +71,14 @@ struct Daemon {
     var engines: HostEngines
     var advertisement: Advertisement
     var statistics: StatsListener?
+    var control: StatsListener?
   }
 
   /// The socket files that are made, and removed at the end.
   private var socketPaths: [String] {
     endpoints.compactMap { if case .listen(let path) = $0 { path } else { nil } }
       + (activation.statistics == nil ? [effective.stats.socketPath].compactMap { $0 } : [])
+      + [effective.control.socketPath].compactMap { $0 }
   }
 
   private func build(_ logger: Logger) throws -> Parts {
@@ -97,6 +102,12 @@ struct Daemon {
         statistics = try StatsListener(path: path, rights: confinement.statistics)
       } catch { throw StartError(error) }
     }
+    var control: StatsListener?
+    if let path = effective.control.socketPath {
+      do throws(StatsServerError) {
+        control = try StatsListener(path: path, rights: confinement.control)
+      } catch { throw StartError(error, "--control-socket") }
+    }
     var devices: [GuestDevice] = []
     var servers: [VhostUserServer] = []
     var firstWorker = 0
@@ -113,7 +124,7 @@ struct Daemon {
     report(engines, measured, logger)
     return Parts(
       devices: devices, servers: servers, engines: engines, advertisement: advertisement,
-      statistics: statistics)
+      statistics: statistics, control: control)
   }
 
   /// Says which engines are not used and what others cannot do here, and how long finding that out took.
@@ -192,17 +203,25 @@ struct Daemon {
       case .connect, .inherited: break
       }
     }
-    reports.begin(
+    var awaited: ServiceReports.Parts = .services
+    if effective.stats.socketPath != nil { awaited.insert(.statistics) }
+    if effective.control.socketPath != nil { awaited.insert(.control) }
+    reports.begin(devices: parts.devices, waitingFor: awaited)
+    let steering = Steering(
       devices: parts.devices,
-      waitingFor: effective.stats.socketPath == nil ? .services : [.services, .statistics])
+      settings: parts.devices.indices.map { deviceConfiguration($0).settings },
+      file: file.start,
+      report: ConfigurationReport(
+        effective: effective, advertisement: parts.advertisement,
+        offers: parts.devices.map { ($0.name, $0.core.offer) }),
+      engines: parts.engines, cache: cache, reports: reports, logger: logger,
+      readFile: file.readAgain)
     let stats = DaemonStats(
       devices: parts.devices,
       engines: parts.engines.versions.map {
         EngineInformation(name: $0.name, version: $0.version)
       },
-      report: ConfigurationReport(
-        effective: effective, advertisement: parts.advertisement,
-        offers: parts.devices.map { ($0.name, $0.offer) }))
+      steering: steering)
     var services: [ServiceGroupConfiguration.ServiceConfiguration] = parts.servers.map {
       // An inherited connection's end is the daemon's; a failed server must not leave the others half-served.
       .init(
@@ -218,6 +237,16 @@ struct Daemon {
               whenListening: { reports.started(.statistics) })),
           failureTerminationBehavior: .gracefullyShutdownGroup))
     }
+    if let listener = parts.control {
+      services.append(
+        .init(
+          service: StatsService(
+            StatsServer(
+              listener: listener, steering: steering, logger: logger,
+              whenListening: { reports.started(.control) })),
+          failureTerminationBehavior: .gracefullyShutdownGroup))
+    }
+    services.append(.init(service: ReloadService(steering: steering)))
     services.append(
       .init(
         service: EarlySignals.Follower(), successTerminationBehavior: .gracefullyShutdownGroup))
@@ -256,11 +285,11 @@ struct StartError: Error, CustomStringConvertible {
     }
   }
 
-  init(_ error: StatsServerError) {
+  init(_ error: StatsServerError, _ option: String = "--stats-socket") {
     if case .unusablePath = error {
-      self.init("--stats-socket \(error)", EX_USAGE)
+      self.init("\(option) \(error)", EX_USAGE)
     } else {
-      self.init("--stats-socket \(error)", EX_CANTCREAT)
+      self.init("\(option) \(error)", EX_CANTCREAT)
     }
   }
 }

@@ -1,18 +1,21 @@
 import HostEngines
 import StatsEndpoint
+import Synchronization
 
 /// What the daemon tells at the statistics endpoint.
 final class DaemonStats: StatsSource, Sendable {
-  private let devices: [GuestDevice]
-  private let engines: [EngineInformation]
-  private let report: ConfigurationReport
-  private let clock = ContinuousClock()
+  let devices: [GuestDevice]
+  let engines: [EngineInformation]
+  private let steering: Steering
+  let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
+  /// The number of the last profile.
+  private let profiles = Mutex<UInt64>(0)
 
-  init(devices: [GuestDevice], engines: [EngineInformation], report: ConfigurationReport) {
+  init(devices: [GuestDevice], engines: [EngineInformation], steering: Steering) {
     self.devices = devices
     self.engines = engines
-    self.report = report
+    self.steering = steering
     start = clock.now
   }
 
@@ -22,6 +25,18 @@ final class DaemonStats: StatsSource, Sendable {
       version: VhostUserCrypto.version, uptimeSeconds: uptime,
       process: .current(uptimeSeconds: uptime),
       engines: engines, devices: devices.map { $0.measure(engineNames: HostEngines.names) })
+  }
+
+  var takeProfile: (@Sendable (Int) async throws -> ProfileSnapshot)? {
+    { [self] seconds in try await profile(seconds: seconds) }
+  }
+
+  /// The number of a new profile.
+  func nextProfile() -> UInt64 {
+    profiles.withLock { last in
+      last += 1
+      return last
+    }
   }
 
   func silentDevices() async -> [String] {
@@ -34,7 +49,8 @@ final class DaemonStats: StatsSource, Sendable {
   }
 
   func configuration(_ format: ConfigurationFormat) throws -> String {
-    switch format {
+    let report = steering.report
+    return switch format {
     case .json: try report.json()
     case .yaml: report.yaml()
     }

@@ -26,6 +26,7 @@ final class DataWorkerSetup: @unchecked Sendable {
   let offer: DeviceOffer
   let sessions: SessionTable
   let retirements: RetirementLog.Reader
+  let limiter: QueueLimiter
   let counters: QueueCounters
   let settings: WorkerSettings
   let engines: HostEngines
@@ -37,7 +38,8 @@ final class DataWorkerSetup: @unchecked Sendable {
 
   init(
     queue: consuming QueueSetup, layout: RequestLayout, rings: RingFeatures, offer: DeviceOffer,
-    sessions: SessionTable, retirements: RetirementLog.Reader, counters: QueueCounters,
+    sessions: SessionTable, retirements: RetirementLog.Reader, limiter: QueueLimiter,
+    counters: QueueCounters,
     settings: WorkerSettings, engines: HostEngines, times: WorkerTimes, attention: Int32
   ) {
     self.queue = queue
@@ -46,6 +48,7 @@ final class DataWorkerSetup: @unchecked Sendable {
     self.offer = offer
     self.sessions = sessions
     self.retirements = retirements
+    self.limiter = limiter
     self.counters = counters
     self.settings = settings
     self.engines = engines
@@ -118,7 +121,8 @@ final class DataWorkerSetup: @unchecked Sendable {
       layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount)
     return WorkerLoop(
       queue: ring, memory: queue.memory.view, processor: processor, lane: lane,
-      helpers: helpers, retirements: retirements, events: events, counters: counters.block,
+      helpers: helpers, retirements: retirements, events: events, limiter: limiter,
+      counters: counters.block,
       settings: settings,
       ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
   }

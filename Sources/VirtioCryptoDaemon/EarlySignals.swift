@@ -2,11 +2,13 @@ import Glibc
 import ServiceLifecycle
 import Synchronization
 
-/// SIGTERM and SIGINT between the first socket and the moment when the service group listens to signals.
+/// SIGTERM, SIGINT and SIGHUP between the first socket and the moment when the services listen to signals.
 ///
 /// By default they would end the process on the spot and leave its socket files behind.
 enum EarlySignals {
   private static let haveArrived = Atomic(false)
+
+  private static let reloadIsWanted = Atomic(false)
 
   /// Remembers the signals from now on; the service group takes them over.
   static func watch() {
@@ -17,6 +19,15 @@ enum EarlySignals {
       _ = signal(number) { _ in EarlySignals.haveArrived.store(true, ordering: .relaxed) }
     }
   }
+
+  /// Remembers requests to reload, from the very start on: they must not end a daemon that tests its engines.
+  static func watchForReloads() {
+    reloadIsWanted.store(false, ordering: .relaxed)
+    _ = signal(SIGHUP) { _ in EarlySignals.reloadIsWanted.store(true, ordering: .relaxed) }
+  }
+
+  /// Whether SIGHUP came before anybody listened to it.
+  static var haveAskedForReload: Bool { reloadIsWanted.exchange(false, ordering: .relaxed) }
 
   /// Ends the group at once if a signal came before the group could hear it.
   ///

@@ -7,7 +7,7 @@ import StatsEndpoint
 extension GuestDevice {
   /// How long the device's own thread may take to answer; longer than a key that it has to check (`max-operation-ms`)
   /// takes on most hosts.
-  private static let patience = Duration.seconds(5)
+  static let patience = Duration.seconds(5)
 
   /// Places of the session table that are looked at before the guest's next request.
   private static let slotsPerQuestion = 1024

@@ -23,7 +23,6 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   // Unchecked: `shown` and the counters are the only things that other threads look at.
   let name: String
   let socketPath: String
-  let offer: DeviceOffer
   private let maximumQueueSize: Int
   private let workerConfiguration: WorkerConfiguration
   /// Number of this device's first worker, counted over all devices, for spreading them over the CPUs.
@@ -31,6 +30,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private let hidden: HiddenFeatures
   private let engines: HostEngines
   let core: DeviceCore
+  /// What the workers are held to; it outlives them.
+  let limits: LimitBlock
+  /// The way to the front-end, while there is one.
+  private(set) var frontend: FrontendChannel?
   private let queueCounters: [QueueCounters]
   private let sessionCounters = SessionCounters()
   private let logger: Logger
@@ -56,6 +59,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     var connected = false
     var features: UInt64 = 0
     var controlFault: String?
+    var limits: DeviceLimits
     var queues: [ShownQueue]
   }
   private struct ShownQueue {
@@ -80,13 +84,17 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     self.hidden = hidden
     let settings = configuration.settings
     maximumQueueSize = settings.queueSize
-    offer = DeviceOffer(
+    var offer = DeviceOffer(
       dataQueueCount: settings.queueCount, sessionCapacity: settings.maximumSessionCount,
       maximumRequestByteCount: UInt32(clamping: settings.maximumRequestByteCount),
       algorithms: algorithms,
       statelessServices: Set(settings.statelessServices.map(CryptoService.init)),
       maximumOperationMilliseconds: UInt32(settings.maximumOperationMilliseconds),
       dialect: settings.dialect)
+    offer.restrict(to: settings)
+    limits = LimitBlock(
+      queueCount: settings.queueCount, nanosecondsPerTick: TickClock.nanosecondsPerTick)
+    limits.set(LimitSettings(settings.limits))
     let validation = try ValidationLane(engines)
     core = unsafe DeviceCore(offer: offer) { unsafe validation.check($0) }
     queueCounters = try (0..<settings.queueCount).map { _ in
@@ -94,7 +102,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     }
     workers = (0..<settings.queueCount).map { _ in nil }
     faultIsLogged = [Bool](repeating: false, count: settings.queueCount)
-    shown = Mutex(Shown(queues: [ShownQueue](repeating: ShownQueue(), count: settings.queueCount)))
+    shown = Mutex(
+      Shown(
+        limits: DeviceLimits(settings),
+        queues: [ShownQueue](repeating: ShownQueue(), count: settings.queueCount)))
     times = (0..<settings.queueCount).map { _ in WorkerTimes() }
     let attention = try EventFD()
     questions = ControlQuestions(attention: attention.rawValue)
@@ -120,6 +131,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     }
   }
 
+  /// What is offered now; on the device's thread.
+  private var offer: DeviceOffer { core.offer }
+
   // MARK: - Negotiation
 
   var offeredFeatures: UInt64 {
@@ -138,11 +152,13 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   var queueCount: Int { offer.dataQueueCount + 1 }
 
   func connectionOpened(_ frontend: FrontendChannel) {
+    self.frontend = frontend
     shown.withLock { $0.connected = true }
     connectionChanged()
   }
 
   func connectionClosed() {
+    frontend = nil
     destroySessions()
     core.negotiate(features: 0)
     features = 0
@@ -209,6 +225,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     let setup = DataWorkerSetup(
       queue: queue, layout: offer.layout(features: features), rings: RingFeatures(features),
       offer: offer, sessions: core.sessions, retirements: reader,
+      limiter: limits.limiter(queue: index),
       counters: queueCounters[index], settings: settings, engines: engines, times: times[index],
       attention: attention.rawValue)
     do throws(WorkerStartError) {
@@ -226,6 +243,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
         peerLog.log(.notice, "some keys could be swapped out", Confinement.lockingAdvice)
       }
     } catch {
+      limits.leave(queue: index)
       core.sessions.retirements.leave(worker: index)
       throw QueueStartError(reason: "\(error)")
     }
@@ -252,6 +270,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     let base = worker.stop()
     takeFault(of: index)
     workers[index] = nil
+    limits.leave(queue: index)
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
     // It may have been the one that would have answered.
@@ -324,6 +343,14 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       refused: core.refusedCount)
   }
 
+  // MARK: - Changes
+
+  /// Wakes the workers, so that they look at limits and orders, and shows what these are.
+  func tellWorkers(_ settings: DeviceSettings) {
+    for case let worker? in workers { worker.wake() }
+    shown.withLock { $0.limits = DeviceLimits(settings) }
+  }
+
   // MARK: - Control queue and workers' news
 
   var serviceDescriptors: [Int32] {
@@ -363,6 +390,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     }
     faultIsLogged[index] = true
     _ = worker.stop()
+    limits.leave(queue: index)
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
     showStopped(index, fault: fault)
@@ -372,6 +400,21 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   // MARK: - Statistics
+
+  /// The data queues' workers as they are now, by queue; from any thread.
+  ///
+  /// - Throws: where the device's own thread does not answer.
+  func currentWorkers() async throws(StatsProblem) -> [QueueWorker?] {
+    guard let workers = await questions.ask(within: Self.patience, { [self] in workers }) else {
+      throw .unavailable("device \(name): its control thread does not answer; try again")
+    }
+    return workers
+  }
+
+  /// A queue's stages since a profile began; nil where no worker keeps account for it.
+  func stages(ofQueue index: Int, profile: UInt64) -> StageSnapshot? {
+    queueCounters[index].stages(ofProfile: profile, now: TickClock.now)
+  }
 
   /// The device as it is now; from any thread.
   func measure(engineNames: [String]) -> DeviceSnapshot {
@@ -384,12 +427,15 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       queue.starts = shown.queues[index].starts
       queue.fault = shown.queues[index].fault
       queue.cpuSeconds = times[index].worker.seconds
+      let throttling = limits.throttling(queue: index)
+      queue.throttledWaits = throttling.waits
+      queue.throttledSeconds = Double(throttling.nanoseconds) / 1e9
       queue.helperCPUSeconds = times[index].helpers.seconds
       return queue
     }
     return DeviceSnapshot(
       name: name, socket: socketPath, connected: shown.connected, features: shown.features,
       sessions: sessionCounters.snapshot(), queues: queues, engineNames: engineNames,
-      controlFault: shown.controlFault)
+      limits: shown.limits, controlFault: shown.controlFault)
   }
 }

@@ -13,6 +13,7 @@ final class ServiceReports: Sendable {
     var rawValue: Int
     static let services = Parts(rawValue: 1)
     static let statistics = Parts(rawValue: 2)
+    static let control = Parts(rawValue: 4)
   }
 
   private struct State {

@@ -4,6 +4,7 @@ import LinuxSystem
 import ServiceLifecycle
 import StatsEndpoint
 import Synchronization
+import UnixSignals
 import VhostUserBackend
 
 /// One device's server as a service: a thread of its own that ends with a graceful shutdown.
@@ -45,6 +46,17 @@ struct StatsService: Service {
     } onGracefulShutdown: {
       Task { await server.stop() }
     }
+  }
+}
+
+/// Reads the capability file again for each SIGHUP, or once for several that come while it is read.
+struct ReloadService: Service {
+  let steering: Steering
+
+  func run() async throws {
+    let signals = await UnixSignalsSequence(trapping: .sighup)
+    if EarlySignals.haveAskedForReload { await steering.reload() }
+    for await _ in signals.cancelOnGracefulShutdown() { await steering.reload() }
   }
 }
 

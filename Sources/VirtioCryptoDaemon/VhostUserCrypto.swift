@@ -61,6 +61,12 @@ struct VhostUserCrypto: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Let limits be changed at this Unix socket, by the daemon's own user alone (vhost-crypto limit).",
+      valueName: "path"), completion: .file())
+  var controlSocket: String?
+
+  @Option(
+    help: ArgumentHelp(
       "trace, debug, info, notice, warning, error or critical. (default: info)", valueName: "level"),
     completion: .list(LogConfiguration.Level.allCases.map(\.rawValue)))
   var logLevel: String?
@@ -135,7 +141,8 @@ struct VhostUserCrypto: ParsableCommand {
       print(#"}"#)
       return
     }
-    var effective = try effectiveConfiguration()
+    let file = try startFile()
+    var effective = try effectiveConfiguration(file)
     if printConfig {
       print(effective.renderYAML(), terminator: "")
       return
@@ -152,7 +159,8 @@ struct VhostUserCrypto: ParsableCommand {
     } catch { throw complaint(error.description, error.status) }
     try Self.exit(
       code: Daemon(
-        effective, endpoints: endpoints(effective, activation), activation: activation,
+        effective, file: CapabilityFile(start: file, path: config),
+        endpoints: endpoints(effective, activation), activation: activation,
         confinement: confinement, manager: manager,
         hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
@@ -167,14 +175,17 @@ struct VhostUserCrypto: ParsableCommand {
     return .usual
   }
 
-  /// The capability file, or the defaults, with the command line's own wishes on top.
-  private func effectiveConfiguration() throws -> Configuration {
-    var effective = Configuration()
-    if let config {
-      do throws(ConfigurationError) {
-        effective = try Configuration.load(path: config, engines: HostEngines.descriptions)
-      } catch { throw complaint("\(error)", EX_CONFIG) }
-    }
+  /// The capability file, or the defaults.
+  private func startFile() throws -> Configuration {
+    guard let config else { return Configuration() }
+    do throws(ConfigurationError) {
+      return try Configuration.load(path: config, engines: HostEngines.descriptions)
+    } catch { throw complaint("\(error)", EX_CONFIG) }
+  }
+
+  /// The file with the command line's own wishes on top.
+  private func effectiveConfiguration(_ file: Configuration) throws -> Configuration {
+    var effective = file
     for path in socketPaths {
       guard !path.isEmpty else {
         throw complaint("--socket-path is empty; give the path of a Unix socket", EX_USAGE)
@@ -185,6 +196,7 @@ struct VhostUserCrypto: ParsableCommand {
           settings: effective.device))
     }
     if let statsSocket { effective.stats.socketPath = statsSocket }
+    if let controlSocket { effective.control.socketPath = controlSocket }
     if let logLevel {
       guard let level = LogConfiguration.Level(rawValue: logLevel) else {
         let known = LogConfiguration.Level.allCases.map(\.rawValue).joined(separator: ", ")
@@ -243,11 +255,11 @@ struct VhostUserCrypto: ParsableCommand {
     }
     var taken = Set<String>()
     for path in effective.devices.map(\.socketPath)
-      + [effective.stats.socketPath].compactMap({ $0 })
+      + [effective.stats.socketPath, effective.control.socketPath].compactMap({ $0 })
     {
       guard taken.insert(path).inserted else {
         throw complaint(
-          "\(path) is named twice; devices and statistics have a socket each", EX_USAGE)
+          "\(path) is named twice; devices, statistics and control have a socket each", EX_USAGE)
       }
     }
     guard !client || activation.devices.isEmpty else {

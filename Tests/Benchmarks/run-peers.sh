@@ -7,7 +7,9 @@
 # environment:
 #   FRONT_CPU, BACKEND_CPU  processors (the first two that this process may use)
 #   SAMPLES, SECONDS_EACH   rounds per operation and size, and the length of a sample (15, 0.3)
-#   SIZES, OPS, DEPTH       what is measured (64,256,1024,2048; see below; 64)
+#   SIZES, OPS, DEPTH       what is measured (64,256,1024,2048; see below; 64); with DEPTH=1 the p50 is
+#                           the round trip's
+#   PEERS                   which of ipsec-mb:copy ipsec-mb:zero-copy openssl:copy openssl:zero-copy (all)
 #   RAW=1                   our engines without a device, too
 #   BUILD, OUT              our programs (.build/release); where the back-end is built and results go
 #                           (.build/benchmarks)
@@ -26,6 +28,7 @@ SIZES=${SIZES:-64,256,1024,2048}
 SAMPLES=${SAMPLES:-15}
 SECONDS_EACH=${SECONDS_EACH:-0.3}
 DEPTH=${DEPTH:-64}
+PEERS=${PEERS:-ipsec-mb:copy ipsec-mb:zero-copy openssl:copy openssl:zero-copy}
 failures=0 children=()
 
 fail() {
@@ -125,22 +128,28 @@ compare() {
   }
 }
 
-compare ipsec-mb aesni-mb copy
-compare ipsec-mb aesni-mb zero-copy
-compare openssl openssl copy
-compare openssl openssl zero-copy
+peer_count=0
+for peer in $PEERS; do
+  peer_count=$((peer_count + 1))
+  case $peer in
+    ipsec-mb:copy | ipsec-mb:zero-copy) compare ipsec-mb aesni-mb "${peer#*:}" ;;
+    openssl:copy | openssl:zero-copy) compare openssl openssl "${peer#*:}" ;;
+    *) fail "PEERS: $peer is none of ipsec-mb:copy, ipsec-mb:zero-copy, openssl:copy, openssl:zero-copy" ;;
+  esac
+done
 
 # A row for each operation, size, peer and distance of the processors.
 jq -rs '
   def number(digits): . * pow(10; digits) | round / pow(10; digits);
   def mega: . / 1e6 | number(3);
-  (["op", "size", "peer", "line-ns", "rounds", "ours-M/s", "peer-M/s", "ratio", "q1", "q3", "dev/raw"]),
+  (["op", "size", "peer", "line-ns", "rounds", "ours-M/s", "peer-M/s", "ratio", "q1", "q3", "ours-p50-us", "peer-p50-us", "dev/raw"]),
   (map(select(.type == "comparison")) | sort_by(.operation, .byteCount)[]
     | [.operation, .byteCount, (.peer | gsub(" "; "/")), (.lineNanoseconds // "-" | if type == "number" then round else . end),
        "\(.rounds)/\(.roundsInAll)"]
-      + if .rounds == 0 then ["-", "-", "-", "-", "-", "-"] else
+      + if .rounds == 0 then ["-", "-", "-", "-", "-", "-", "-", "-"] else
         [(.device.median | mega), (.against.median | mega), (.deviceToAgainst.median | number(3)),
          (.deviceToAgainst.lowerQuartile | number(3)), (.deviceToAgainst.upperQuartile | number(3)),
+         (.deviceLatency.p50Microseconds | number(2)), (.againstLatency.p50Microseconds | number(2)),
          (.deviceToRaw.median // "-" | if type == "number" then number(3) else . end)] end)
   | map(tostring) | join(" ")' "$results" | column -t
 jq -rs 'map(select(.type == "comparison")) |
@@ -154,4 +163,4 @@ jq -rs 'map(.processorShare | numbers) | map(select(. < 0.98)) as $short |
     + " of the front-end\u0027s processor. The numbers mean little."
   else empty end' "$results"
 echo "bench-peers: all samples are in $results"
-((failures == 0)) || fail "$failures of 4 comparisons failed"
+((failures == 0)) || fail "$failures of $peer_count comparisons failed"

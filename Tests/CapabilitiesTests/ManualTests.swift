@@ -24,7 +24,7 @@ struct ManualTests {
       ("devices", Schema.deviceEntry), ("workers", Schema.workers + Schema.poll),
       ("engines", Schema.openssl + Schema.kernel + KnownEngines.all.map(\.name)),
       ("algorithms", Schema.services + Schema.policy + Schema.choice + ["default"]),
-      ("stats", Schema.stats), ("log", Schema.log),
+      ("stats", Schema.stats), ("control", Schema.control), ("log", Schema.log),
     ] {
       let text = try #require(sections[section], "\(section)")
       // Words behind a Cm, up to what ends a key there.

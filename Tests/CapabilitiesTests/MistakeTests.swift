@@ -22,6 +22,19 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     #expect(error.map { "\($0)" } == "f.yaml:" + mistake.message)
   }
 
+  @Test("Each mistake has an answer of its own, with its line and column")
+  func answersAreDistinct() {
+    let answers = mistakes.map(\.message)
+    // Places apart: an empty file and one of comments are the same mistake.
+    let texts = Set(answers.map { $0.drop { $0.isNumber || $0 == ":" } })
+    #expect(texts.count >= 60)
+    for answer in answers {
+      let parts = answer.split(separator: ":", maxSplits: 2)
+      #expect(parts.count == 3 && Int(parts[0]) != nil && Int(parts[1]) != nil, "\(answer)")
+      #expect(answer.contains("; "), "what would be right: \(answer)")
+    }
+  }
+
   @Test("A word of any length or content stays on one short line")
   func hostileWordsAreClipped() throws {
     let word = "\"a\\nb" + String(repeating: "x", count: 5000) + "\""
@@ -136,9 +149,39 @@ private let mistakes: [Mistake] = [
     "version: 1\ndevice:\n  stateless: [cipher, hashes]\n",
     #"3:23: device.stateless[1] is "hashes"; did you mean "hash"?"#),
   Mistake(
-    "version: 1\ndevice:\n  limits: { bytes-per-second: 10MiB }\n",
-    #"3:31: device.limits.bytes-per-second is "10MiB"; "#
-      + "write a whole number, or 0 for unlimited"),
+    "version: 1\ndevice:\n  limits: { bytes-per-second: 10MB }\n",
+    #"3:31: device.limits.bytes-per-second is "10MB"; "#
+      + "write a size, such as 10MiB, or 0 for unlimited"),
+  Mistake(
+    "version: 1\ndevice:\n  limits: { bytes-per-second: fast }\n",
+    #"3:31: device.limits.bytes-per-second is "fast"; "#
+      + "write a size, such as 100MiB, or 0 for unlimited"),
+  Mistake(
+    "version: 1\ndevice:\n  limits: { operations-per-second: 10K }\n",
+    #"3:36: device.limits.operations-per-second is "10K"; "#
+      + "write a whole number, such as 10000 or 10k, or 0 for unlimited"),
+  Mistake(
+    "version: 1\ndevice:\n  limits: { operations: 10k }\n",
+    #"3:13: unknown key "operations" in device.limits; did you mean "operations-per-second"?"#),
+  Mistake(
+    "version: 1\ndevice:\n  limits: { burst-ms: 0 }\n",
+    #"3:23: device.limits.burst-ms is "0"; write a whole number from 1 to 60000"#),
+  Mistake(
+    "version: 1\ndevice:\n  limits: { max-sessions: 10 }\n",
+    #"3:13: unknown key "max-sessions" in device.limits; it belongs in device"#),
+  Mistake(
+    "version: 1\ndevice:\n  max-cipher-key: 32B\n",
+    #"3:19: device.max-cipher-key is "32B"; write a whole number from 1 to 256"#),
+  Mistake(
+    "version: 1\ndevice:\n  max-auth-key: 513\n",
+    #"3:17: device.max-auth-key is "513"; write a whole number from 1 to 512"#),
+  Mistake(
+    "version: 1\nstats: { socket: /run/a }\ncontrol: { socket: /run/a }\n",
+    #"3:20: "/run/a" is already in use in this file; "#
+      + "give the control socket a path of its own: who may look need not be allowed to set"),
+  Mistake(
+    "version: 1\ncontrol: /run/a\n",
+    #"2:10: control is "/run/a"; write a mapping of "key: value" lines"#),
   Mistake(
     "version: 1\ndevice: [4]\n",
     #"2:9: device is a list; write a mapping of "key: value" lines"#),

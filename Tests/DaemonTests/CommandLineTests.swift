@@ -128,6 +128,52 @@ extension TheDaemon {
 
     // MARK: The capability file
 
+    @Test(
+      "A mistake in the capability file is one line with its place, and status 78",
+      arguments: [
+        ("devise: {}", "2:1: unknown key \"devise\"; did you mean \"device\"?"),
+        ("device:\n\tqueues: 4", "3:1: this is not YAML: "),
+        (
+          "device: { queues: 65 }",
+          "2:19: device.queues is \"65\"; write a whole number from 1 to 64"
+        ),
+        (
+          "device: { queue-size: 100 }",
+          "2:23: device.queue-size is \"100\"; write a power of two from 16 to 32768"
+        ),
+        (
+          "device: { max-request: 2MB }",
+          "2:24: device.max-request is \"2MB\"; write a size from 4KiB to 64MiB; for example 2MiB"
+        ),
+        (
+          "device: { limits: { operations-per-second: -1 } }",
+          "2:44: device.limits.operations-per-second is \"-1\"; "
+            + "write a whole number, such as 10000 or 10k, or 0 for unlimited"
+        ),
+        (
+          "device: { limits: { byte-per-second: 1 } }",
+          "2:21: unknown key \"byte-per-second\" in device.limits; did you mean \"bytes-per-second\"?"
+        ),
+        (
+          "algorithms: { cipher: { aes_cbc: off } }",
+          "2:25: unknown cipher algorithm \"aes_cbc\"; did you mean \"aes-cbc\"?"
+        ),
+        (
+          "algorithms: { cipher: { aes-cbc: { engine: [openssl3] } } }",
+          "2:45: algorithms.cipher.aes-cbc.engine[0] is \"openssl3\"; did you mean \"openssl\"?"
+        ),
+        ("log: { level: warn }", "2:15: log.level is \"warn\"; did you mean \"warning\"?"),
+        ("queues: 4", "2:1: unknown key \"queues\"; it belongs in device"),
+      ])
+    func likelyMistakesOfAFile(text: String, complaint: String) throws {
+      let directory = try TemporaryDirectory()
+      let path = try directory.write("version: 1\n\(text)\n", to: "c.yaml")
+      for arguments in [["--check-config"], ["--socket-path=\(directory.file("s"))"]] {
+        try FinishedProgram.run("vhost-user-crypto", ["--config=\(path)"] + arguments)
+          .expectComplaint(78, "\(path):\(complaint)")
+      }
+    }
+
     @Test func mistakesAreToldWithTheirPlaceAndStatus78() throws {
       let path = try directory.write("version: 1\ndevice:\n  quues: 3\n", to: "bad.yaml")
       for arguments in [["--check-config"], ["--print-config"], ["--socket-path=/tmp/unused"]] {

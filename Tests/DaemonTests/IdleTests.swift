@@ -13,6 +13,27 @@ extension TheDaemon {
       return daemon.processorTicks - before
     }
 
+    /// What the kernel says of a thread, whose directory in `/proc` is given.
+    private struct WorkerTime {
+      /// On a processor.
+      let runSeconds: Double
+      /// The same, and waiting for one that others have.
+      let wantedSeconds: Double
+      /// Times that it gave its processor away.
+      let voluntarySwitches: Int
+
+      init?(_ task: String) {
+        let times = DaemonProcess.text(task + "/schedstat").split(separator: " ")
+          .compactMap { Double($0) }
+        let switches = DaemonProcess.text(task + "/status").split(separator: "\n")
+          .first { $0.hasPrefix("voluntary_ctxt_switches:") }?.split(separator: "\t").last
+        guard times.count >= 2, let switches, let count = Int(switches) else { return nil }
+        runSeconds = times[0] / 1e9
+        wantedSeconds = (times[0] + times[1]) / 1e9
+        voluntarySwitches = count
+      }
+    }
+
     private func configuration(_ poll: String) -> String {
       "version: 1\nworkers: { poll: { \(poll) } }\n"
     }
@@ -53,8 +74,17 @@ extension TheDaemon {
       let daemon = try DaemonProcess.withStatistics(configuration("mode: always"))
       let client = try daemon.client()
       try client.expectService()
-      // Another process may have the processor for a while; a sleeper would use nothing at all.
-      #expect(ticks(daemon, milliseconds: 500) >= 10)
+      let task = try #require(Self.task("vcrypto-q0", of: daemon))
+      let before = try #require(WorkerTime(task))
+      let clock = ContinuousClock()
+      let start = clock.now
+      usleep(500_000)
+      let after = try #require(WorkerTime(task))
+      let elapsed = start.duration(to: clock.now) / .seconds(1)
+      // Who never sleeps has the processor or waits for it, however busy the host is.
+      #expect(after.voluntarySwitches == before.voluntarySwitches)
+      #expect(after.wantedSeconds - before.wantedSeconds >= elapsed / 2)
+      #expect(after.runSeconds > before.runSeconds)
       #expect(try daemon.device().queues[0].sleeps == 0)
       client.frontend.disconnect()
       try waitUntil("the end of the worker") { daemon.workerNames.isEmpty }

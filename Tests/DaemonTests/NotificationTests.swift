@@ -24,7 +24,7 @@ extension TheDaemon {
     }
 
     /// Two processors that this process may use (the same one twice on a host with one).
-    private func twoProcessors() throws -> (first: Int, last: Int) {
+    static func twoProcessors() throws -> (first: Int, last: Int) {
       let path = "/proc/self/status"
       let list = try #require(IdleTests.allowedProcessors(path))
       let numbers = list.split { $0 == "," || $0 == "-" }.compactMap { Int($0) }
@@ -42,7 +42,7 @@ extension TheDaemon {
       let (eventIndex, ring) = driver
       // Driver and worker have a processor each: on one, every kick would hand over to the worker, which would find
       // one request and sleep again.
-      let cpus = try twoProcessors()
+      let cpus = try Self.twoProcessors()
       let daemon = try daemon(mode.poll, more: ", cpus: [\(cpus.last)]")
       let client = try daemon.client(options: options(eventIndex: eventIndex, ring: ring))
       let negotiated = client.frontend.features & VirtioFeature.ringEventIndex != 0

@@ -276,7 +276,7 @@ extension TheDaemon {
       }
       #expect(expressions.count > 25)
       let all = String(decoding: data, as: UTF8.self)
-      let named = Set(all.matches(of: /vhost_crypto_[a-z0-9_]+/).map { String($0.0) })
+      let named = Set(all.matches(of: /(vhost_crypto|process)_[a-z0-9_]+/).map { String($0.0) })
       #expect(named.subtracting(samples) == [])
       // And everything that is counted is shown.
       let shown = named.map { $0.replacing(/_(bucket|sum|count)$/, with: "") }

@@ -116,6 +116,7 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     var policy = HelperPolicy()
     policy.engines = synchronousEngines
     policy.minimumByteCount = 256 << 10
+    let limits = LimitBlock(queueCount: 1, nanosecondsPerTick: TickClock.nanosecondsPerTick)
     var loop = WorkerLoop(
       queue: try makeRing(guest), memory: guest.map.view,
       processor: try RequestProcessor(
@@ -125,7 +126,7 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
       helpers: HelperLinks(
         crew, policy: policy, ring: events.submissions, counters: counters.block),
       retirements: core.sessions.retirements.join(worker: 0), events: events,
-      counters: counters.block, settings: WorkerSettings(),
+      limiter: limits.limiter(queue: 0), counters: counters.block, settings: WorkerSettings(),
       ticksPerMicrosecond: TickClock.ticksPerMicrosecond)
 
     try checkedRound(&loop, guest, turn)
@@ -146,6 +147,7 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     withExtendedLifetime(guest) {}
     withExtendedLifetime(core) {}
     withExtendedLifetime(attention) {}
+    withExtendedLifetime(limits) {}
     times.sort()
     return Measurement(
       scenario: "\(scenario)", requests: rounds * depth,

@@ -88,6 +88,60 @@ import Testing
       "chain", 500 + Int(cipher.rawValue), reference: openssl.run, make: { $0.chain(cipher) })
   }
 
+  /// One session's operations, which share the lanes, of lengths around those that a job may have.
+  @Test(arguments: [CryptoDirection.encrypt, .decrypt])
+  func longTextsOfOneSessionAgreeWithOpenSSL(_ direction: CryptoDirection) throws {
+    let openssl = try ReferenceLane()
+    let harness = try LaneHarness<IPsecMBLane>()
+    var random = RandomRequests(seed: Self.seed)
+    for turn in 0..<24 {
+      let key = random.generator.bytes([16, 24, 32][turn % 3])
+      let macKey = random.generator.bytes(20)
+      let isChain = turn % 4 == 3
+      let order = random.below(2) == 0 ? ChainOrder.cipherThenHash : .hashThenCipher
+      let requests = (0..<1 + random.below(24)).map { _ in
+        let byteCount =
+          switch random.below(4) {
+          case 0: 16 * (1 + random.below(8190))
+          case 1: 65_520 * (1 + random.below(4)) + 16 * (random.below(3) - 1)
+          case 2: 16 * (1 + random.below(40_000))
+          default: 16 * (1 + random.below(64))
+          }
+        var request = Request.cipher(
+          .aesCBC, direction, key: key, iv: random.generator.bytes(16),
+          source: random.generator.bytes(byteCount))
+        guard isChain else { return request }
+        // An HMAC over a part that is short enough for a burst.
+        request.session.service = .chain
+        request.session.order = order
+        request.session.hashMode = .authenticated
+        request.session.mac = .hmacSHA256
+        request.authKey = macKey
+        request.resultByteCount = 32
+        let start = 16 * random.below(byteCount / 16)
+        request.cipherRange = start..<byteCount
+        let hashStart = random.below(byteCount)
+        request.hashRange = hashStart..<min(byteCount, hashStart + 1 + random.below(60_000))
+        return request
+      }
+      let prepared = requests.map { PreparedRequest($0, inPlace: random.below(2) == 0) }
+      defer { for prepared in prepared { prepared.release() } }
+      let generation = harness.nextGeneration()
+      for one in prepared {
+        one.operation.pointee.session = UnsafePointer(prepared[0].session)
+        one.operation.pointee.sessionIndex = 0
+        one.operation.pointee.sessionGeneration = generation
+      }
+      harness.submit(prepared)
+      #expect(harness.lane.inFlightCount == 0, "all of it is a burst")
+      for (request, prepared) in zip(requests, prepared) {
+        if prepared.response(of: request) != openssl.run(request) {
+          Issue.record("seed \(Self.seed): \(request.session), \(request.source.count) bytes")
+        }
+      }
+    }
+  }
+
   /// What no other engine has: the same text comes back, and each shape of a request gives the same.
   @Test(arguments: [(CipherAlgorithm.kasumiF8, 2500), (.snow3gUEA2, 70_000), (.zucEEA3, 8188)])
   func mobileCiphersComeBack(_ cipher: CipherAlgorithm, _ longest: Int) throws {

@@ -11,7 +11,8 @@
 #   --mode MODE     selftest, bench, hold or driver, see `init` (selftest)
 #   --option X=Y    any other `vhc.` option of the guest, such as max=262144; repeatable
 #   --hook COMMAND  the guest waits before and after its traffic (and in hold mode before each
-#                   round), and COMMAND is called with the name of the place as its argument
+#                   round), and COMMAND is called with the name of the place as its argument, and
+#                   with QEMU's process in QEMU_PID
 #   --files FOLDER  put into the guest's root folder, under its own name
 #   --timeout S     longest run in seconds (120)
 #   --log FILE      the serial port's output
@@ -117,7 +118,12 @@ while IFS= read -r -t "$((limit + 10))" -u "$from_guest" line; do
   printf '%s\n' "$line" | tee -a "$log"
   [[ -z $line || $line == *"terminating on signal"* ]] || last=$line
   if [[ $line == "guest: hold "* ]]; then
-    [[ -z $hook ]] || "$hook" "${line#guest: hold }" || fail "the hook failed at '$line'"
+    if [[ -n $hook ]]; then
+      # QEMU is what `timeout` has started.
+      read -r QEMU_PID <"/proc/$qemu_pid/task/$qemu_pid/children" || true
+      export QEMU_PID
+      "$hook" "${line#guest: hold }" || fail "the hook failed at '$line'"
+    fi
     echo go >&"$to_guest" || true
   fi
 done

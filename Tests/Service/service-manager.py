@@ -3,7 +3,8 @@
 somebody connects, hands the sockets over, and prints what the service says.
 
 service-manager.py ROOT INSTANCE: the template units below ROOT (where make install or dpkg-deb -x put them), for one
-virtual machine. Sockets are below ROOT, too. Ends the service with SIGTERM when its standard input ends.
+virtual machine. Sockets are below ROOT, too. Ends the service with SIGTERM when a line
+comes on its standard input, or that ends.
 """
 
 import configparser
@@ -83,7 +84,8 @@ while ended is None:
     ready, _, _ = select.select(watched, [], [], 0.1)
     if notify in ready:
         say(" ".join(notify.recv(65536).decode().split("\n")))
-    if sys.stdin in ready and not sys.stdin.readline():
+    if sys.stdin in ready:
+        sys.stdin.readline()
         watched.remove(sys.stdin)
         say("systemctl stop: SIGTERM")
         os.kill(child, signal.SIGTERM)

@@ -78,6 +78,8 @@ public final class DaemonProcess: Sendable {
   public let process: ChildProcess
   /// Where it serves statistics, if it was asked to.
   public var statsPath: String { directory.file("stats.sock") }
+  /// Where limits can be set, if it was asked for that.
+  public var controlPath: String { directory.file("control.sock") }
   public var pid: Int32 { process.pid }
   private let standardOutputPath: String
   private let standardErrorPath: String
@@ -87,11 +89,11 @@ public final class DaemonProcess: Sendable {
   /// `arguments`: beyond `--socket-path`.
   /// `configuration`: text of a capability file, if any.
   /// `waitsForSocket`: false for a daemon that is expected to refuse to start.
-  /// `servesStatistics`: at `statsPath`.
+  /// `servesStatistics`: at `statsPath`; `servesControl`: at `controlPath`, and statistics, too.
   public init(
     arguments: [String] = [], configuration: String? = nil, environment: [String: String] = [:],
     waitsForSocket: Bool = true, servesStatistics: Bool = false,
-    program: String = "vhost-user-crypto"
+    servesControl: Bool = false, program: String = "vhost-user-crypto"
   ) throws {
     directory = try TemporaryDirectory()
     socketPath = directory.file("vhost.sock")
@@ -106,6 +108,7 @@ public final class DaemonProcess: Sendable {
     }
     if !arguments.contains(where: { $0.hasPrefix("--user") }) { all += Self.rights }
     if servesStatistics { all.append("--stats-socket=\(directory.file("stats.sock"))") }
+    if servesControl { all.append("--control-socket=\(directory.file("control.sock"))") }
     let variables = Self.inheritedEnvironment.merging(environment) { $1 }
     process = try ChildProcess(
       program: try Self.executable(program), arguments: all + arguments,
@@ -117,7 +120,8 @@ public final class DaemonProcess: Sendable {
         guard isRunning else {
           throw TestSupportError("the daemon ended at start: \(standardError)")
         }
-        return Self.listeningPaths().contains(statsPath)
+        let paths = Self.listeningPaths()
+        return paths.contains(statsPath) && (!servesControl || paths.contains(controlPath))
       }
     }
   }

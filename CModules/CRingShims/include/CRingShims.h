@@ -34,6 +34,10 @@ CRING_HOT uint64_t cring_load64_relaxed(const void *p) { return __atomic_load_n(
 CRING_HOT void cring_store64_release(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE); }
 CRING_HOT void cring_store64_relaxed(void *p, uint64_t v) { __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED); }
 CRING_HOT uint64_t cring_exchange64(void *p, uint64_t v) { return __atomic_exchange_n((uint64_t *)p, v, __ATOMIC_ACQ_REL); }
+// Stores `v` where `*expected` still stands; else puts what stands there into `*expected`, and is false.
+CRING_HOT bool cring_compare_exchange64(void *p, uint64_t *expected, uint64_t v) {
+  return __atomic_compare_exchange_n((uint64_t *)p, expected, v, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
 
 CRING_HOT void cring_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 CRING_HOT void cring_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }

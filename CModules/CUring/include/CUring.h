@@ -43,6 +43,8 @@ CURING_CALL void curing_send_then_read(curing *ring, int fd, const void *message
 CURING_CALL int curing_submit(curing *ring);
 // Submits, and waits for one completion; an interrupted wait is a wait that ended.
 CURING_CALL int curing_submit_and_wait(curing *ring);
+// The same, for so long at most.
+CURING_CALL int curing_submit_and_wait_for(curing *ring, uint64_t nanoseconds);
 
 // Takes the next completion; false if there is none. A system call only where the kernel says that completions wait
 // for one.
