@@ -177,7 +177,7 @@ extension TheDaemon {
           _vhost-user-crypto "$1" "${@: -1}" "${@: -2:1}" || true
           echo "${COMPREPLY[@]}"
         }
-        complete_words vhost-user-crypto --so
+        complete_words vhost-user-crypto --socket-p
         complete_words vhost-user-crypto --log-format jo
         """
       #expect(try shell(script) == "--socket-path\njournal\n")
