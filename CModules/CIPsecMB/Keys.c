@@ -14,8 +14,7 @@ void *cipsecmb_map(size_t count) {
 void cipsecmb_unmap(void *memory, size_t count) { (void)munmap(memory, count); }
 
 void cipsecmb_give_back(void *memory, size_t count) {
-  // Pages that stay are no harm: they were wiped.
-  (void)madvise(memory, count, MADV_DONTNEED);
+  clinux_give_back(memory, count);
 }
 
 IMB_MGR *cipsecmb_make(void) {

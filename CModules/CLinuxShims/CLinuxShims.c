@@ -149,4 +149,15 @@ void clinux_hold_secrets(void *memory, size_t count) {
   if (mlock2(memory, count, MLOCK_ONFAULT) < 0) unlocked_secrets += count;
 }
 
+void clinux_give_back(void *memory, size_t count) {
+  if (madvise(memory, count, MADV_DONTNEED) == 0) return;
+  // Locked pages have a word of their own, from Linux 5.18 on.
+  enum { dontneed_locked = 24 };
+  if (madvise(memory, count, dontneed_locked) == 0) return;
+  // Where that fails, the pages stay, which is no harm: they were wiped.
+  if (munlock(memory, count) < 0) return;
+  madvise(memory, count, MADV_DONTNEED);
+  mlock2(memory, count, MLOCK_ONFAULT);
+}
+
 uint64_t clinux_unlocked_secrets(void) { return unlocked_secrets; }

@@ -106,7 +106,7 @@ struct VhostUserCrypto: ParsableCommand {
       """, valueName: "file"), completion: .file())
   var calibrationCache: String?
 
-  @OptionGroup var rights: ConfinementOptions
+  @OptionGroup(title: "Rights") var rights: ConfinementOptions
 
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
   var printCapabilities = false

@@ -179,7 +179,7 @@ private let fullFile = """
     max-operation-ms: 500
     max-request: 64KiB
     max-sessions: 10
-    limits: { operations-per-second: 1000, bytes-per-second: 18446744073709551615, burst-ms: 5 }
+    limits: { operations-per-second: 1000, bytes-per-second: 1000000000000000, burst-ms: 5 }
   workers: { cpus: [2, 4-6], poll: { mode: always, spin-us: 0 }, helpers: 64, helper-cpus: [7-8], helper-min-size: off }
   engines:
     openssl: { providers: [fips, default], property-query: "?provider=qatprovider" }

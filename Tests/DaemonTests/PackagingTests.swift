@@ -114,7 +114,8 @@ extension TheDaemon {
         }
       let pages = try [help] + (subcommands ?? []).map { try shell("\(path) \($0) --help") }
       let found = pages.flatMap { page in
-        (page.split(separator: "OPTIONS:").dropFirst().first ?? "").split(separator: "\n")
+        // Groups of options have headings of their own.
+        page.split(separator: "OPTIONS:").dropFirst().joined().split(separator: "\n")
           .filter { $0.hasPrefix("  -") }
           .flatMap { $0.matches(of: /--([a-z][a-z-]*)(?=[ \/,]|$)/).map { String($0.1) } }
       }
@@ -177,10 +178,10 @@ extension TheDaemon {
           _vhost-user-crypto "$1" "${@: -1}" "${@: -2:1}" || true
           echo "${COMPREPLY[@]}"
         }
-        complete_words vhost-user-crypto --socket-p
+        complete_words vhost-user-crypto --so
         complete_words vhost-user-crypto --log-format jo
         """
-      #expect(try shell(script) == "--socket-path\njournal\n")
+      #expect(try shell(script) == "--socket-path --socket-group --socket-mode\njournal\n")
     }
 
     // MARK: Discovery

@@ -75,3 +75,5 @@ int clinux_give_socket_file(const char *path, unsigned user, unsigned group);
 void clinux_hold_secrets(void *memory, size_t count);
 // How many bytes the limit did not allow so far.
 uint64_t clinux_unlocked_secrets(void);
+// Returns the pages of a mapping to the system, locked ones too; they are zero when they are touched again.
+void clinux_give_back(void *memory, size_t count);
