@@ -178,6 +178,7 @@ let package = Package(
       swiftSettings: ours),
 
     tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
+    tests(of: "LinuxSystem", []),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem", "RingProbe"]),
     .target(

@@ -41,6 +41,7 @@ int clinux_forgo_capability(int capability) {
   int error = read_capabilities(data);
   if (error < 0) return error;
   unsigned word = (unsigned)capability / 32, bit = 1u << ((unsigned)capability % 32);
+  if (!((data[word].effective | data[word].permitted | data[word].inheritable) & bit)) return 0;
   data[word].effective &= ~bit;
   data[word].permitted &= ~bit;
   data[word].inheritable &= ~bit;
@@ -58,10 +59,12 @@ int clinux_bound_capabilities(void) {
 int clinux_drop_capabilities(void) {
   static const struct __user_cap_data_struct nothing[2];
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) return -errno;
-  int error = write_capabilities(nothing);
-  if (error < 0) return error;
   struct __user_cap_data_struct left[2];
-  error = read_capabilities(left);
+  int error = read_capabilities(left);
+  // Who has none may not even be allowed to say so (systemd's SystemCallFilter=~@privileged).
+  if (error < 0 || memcmp(left, nothing, sizeof left) == 0) return error;
+  error = write_capabilities(nothing);
+  if (error == 0) error = read_capabilities(left);
   if (error < 0) return error;
   return memcmp(left, nothing, sizeof left) == 0 ? 0 : -EPERM;
 }

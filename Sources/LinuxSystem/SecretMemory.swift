@@ -44,32 +44,80 @@ extension MappedMemory {
   public borrowing func holdSecrets() { unsafe clinux_hold_secrets(base, byteCount) }
 }
 
+extension MappedMemory {
+  /// A mapping with several owners.
+  final class Shared {
+    private let memory: MappedMemory
+    var base: UnsafeMutableRawPointer { unsafe memory.base }
+
+    init(reserving byteCount: Int) throws(SystemError) {
+      memory = try MappedMemory(reserving: byteCount)
+    }
+
+    func holdSecrets() { memory.holdSecrets() }
+  }
+}
+
 /// Blocks for keys, out of mappings that hold secrets; for one thread at a time.
 ///
 /// Pages with keys so hold nothing else, and are locked as they are needed: a limit that does not reach for all sessions
-/// reaches for the first.
+/// reaches for the first. A chunk of memory has blocks of one size, and goes back to the system with the last of them.
 @safe
 public final class SecretPool {
+  /// A power of two, at whose multiples chunks begin.
   private static let chunkByteCount = 256 << 10
-  /// Multiples of 64 bytes up to 2 KiB, then 4, 8 and 16 KiB; larger blocks have a mapping of their own.
-  private static let classCount = 35
-  private static let steppedCount = 32
-  /// So many chunks are kept when no block is in use.
-  private static let keptChunkCount = 4
+  /// Blocks of 64, 128, … 1024 bytes, then of 2, 4, 8 and 16 KiB; larger ones have a mapping of their own.
+  private static let classCount = 20
 
-  private var chunks: [Chunk] = []
-  private var large: [UInt: Chunk] = [:]
-  private var free = unsafe [[UnsafeMutableRawPointer]](repeating: [], count: classCount)
-  private var next: UnsafeMutableRawPointer?
-  private var left = 0
-  private var usedCount = 0
+  /// By their beginnings.
+  private var chunks: [UInt: Chunk] = [:]
+  /// Chunks with room, for each size; the last one is used.
+  private var roomy = [[Chunk]](repeating: [], count: classCount)
+  private var large: [UInt: MappedMemory.Shared] = [:]
 
+  @safe
   private final class Chunk {
-    let memory: MappedMemory
+    let index: Int
+    let base: UnsafeMutableRawPointer
+    /// Blocks handed out.
+    var liveCount = 0
+    private let memory: MappedMemory
+    private let blockByteCount: Int
+    /// The first of the blocks that came back; each begins with the address of the next one.
+    private var free: UnsafeMutableRawPointer?
+    /// Bytes from which on nothing was handed out yet.
+    private var used = 0
 
-    init(byteCount: Int) throws(SystemError) {
-      memory = try MappedMemory(reserving: byteCount)
-      memory.holdSecrets()
+    init(index: Int) throws(SystemError) {
+      self.index = index
+      blockByteCount = SecretPool.byteCount(ofClass: index)
+      memory = try MappedMemory(reserving: 2 * chunkByteCount)
+      // SAFETY: the chunk lies inside of what is mapped, which is twice as long.
+      let start = UInt(bitPattern: unsafe memory.base)
+      let slack = (UInt(chunkByteCount) - start % UInt(chunkByteCount)) % UInt(chunkByteCount)
+      unsafe base = memory.base + Int(slack)
+      unsafe clinux_hold_secrets(base, chunkByteCount)
+    }
+
+    var isFull: Bool { unsafe free == nil && used + blockByteCount > chunkByteCount }
+
+    /// The caller has seen that the chunk is not full.
+    func take() -> UnsafeMutableRawPointer {
+      liveCount += 1
+      // SAFETY: blocks on the list are the chunk's, and nobody else's; fresh ones end inside of it.
+      if let block = unsafe free {
+        unsafe free = block.load(as: UnsafeMutableRawPointer?.self)
+        return unsafe block
+      }
+      used += blockByteCount
+      return unsafe base + (used - blockByteCount)
+    }
+
+    func give(_ block: UnsafeMutableRawPointer) {
+      liveCount -= 1
+      // SAFETY: as above; a block has at least 64 bytes.
+      unsafe block.storeBytes(of: free, as: UnsafeMutableRawPointer?.self)
+      unsafe free = block
     }
   }
 
@@ -79,56 +127,51 @@ public final class SecretPool {
   public func take(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     let index = Self.classIndex(byteCount)
     guard index < Self.classCount else {
-      guard let chunk = try? Chunk(byteCount: byteCount) else { return nil }
-      let base = unsafe chunk.memory.base
-      large[UInt(bitPattern: base)] = chunk
+      guard let memory = try? MappedMemory.Shared(reserving: byteCount) else { return nil }
+      memory.holdSecrets()
+      let base = unsafe memory.base
+      large[UInt(bitPattern: base)] = memory
       return unsafe base
     }
-    if let block = unsafe free[index].popLast() {
-      usedCount += 1
-      return unsafe block
+    if roomy[index].isEmpty {
+      guard let chunk = try? Chunk(index: index) else { return nil }
+      unsafe chunks[UInt(bitPattern: chunk.base)] = chunk
+      roomy[index].append(chunk)
     }
-    let size = Self.size(index)
-    if left < size {
-      guard let chunk = try? Chunk(byteCount: Self.chunkByteCount) else { return nil }
-      chunks.append(chunk)
-      unsafe next = chunk.memory.base
-      left = Self.chunkByteCount
-    }
-    guard let block = unsafe next else { return nil }
-    // SAFETY: size ≤ left, so the chunk goes on at least to there.
-    unsafe next = block + size
-    left -= size
-    usedCount += 1
+    guard let chunk = roomy[index].last else { return nil }
+    let block = unsafe chunk.take()
+    if chunk.isFull { roomy[index].removeLast() }
     return unsafe block
   }
 
   /// Takes back a block of that size, which the caller has wiped.
   public func give(_ block: UnsafeMutableRawPointer, byteCount: Int) {
+    let address = UInt(bitPattern: block)
     let index = Self.classIndex(byteCount)
     guard index < Self.classCount else {
-      large[UInt(bitPattern: block)] = nil
+      large[address] = nil
       return
     }
-    unsafe free[index].append(block)
-    usedCount -= 1
-    if usedCount == 0, chunks.count > Self.keptChunkCount { giveAllBack() }
-  }
-
-  /// Returns what many blocks have taken, once none is in use.
-  private func giveAllBack() {
-    unsafe free = unsafe [[UnsafeMutableRawPointer]](repeating: [], count: Self.classCount)
-    unsafe next = nil
-    left = 0
-    chunks = []
+    let start = address & ~UInt(Self.chunkByteCount - 1)
+    guard let chunk = chunks[start], chunk.index == index else {
+      preconditionFailure("a block that is not the pool's")
+    }
+    let wasFull = chunk.isFull
+    unsafe chunk.give(block)
+    if wasFull { roomy[index].append(chunk) }
+    // One of each size stays, so that a single session that comes and goes costs no system call.
+    guard chunk.liveCount == 0, roomy[index].count > 1 else { return }
+    roomy[index].removeAll { $0 === chunk }
+    chunks[start] = nil
   }
 
   private static func classIndex(_ byteCount: Int) -> Int {
-    if byteCount <= 64 * steppedCount { return max(byteCount - 1, 0) / 64 }
-    return steppedCount + Int.bitWidth - 12 - (byteCount - 1).leadingZeroBitCount
+    if byteCount <= 1024 { return max(byteCount - 1, 0) / 64 }
+    // 16 for up to 2 KiB.
+    return Int.bitWidth - (byteCount - 1).leadingZeroBitCount + 5
   }
 
-  private static func size(_ index: Int) -> Int {
-    index < steppedCount ? 64 * (index + 1) : 4096 << (index - steppedCount)
+  private static func byteCount(ofClass index: Int) -> Int {
+    index < 16 ? 64 * (index + 1) : 2048 << (index - 16)
   }
 }

@@ -106,7 +106,7 @@ struct VhostUserCrypto: ParsableCommand {
       """, valueName: "file"), completion: .file())
   var calibrationCache: String?
 
-  @OptionGroup(title: "Rights") var rights: ConfinementOptions
+  @OptionGroup(title: "Rights options") var rights: ConfinementOptions
 
   @Flag(help: "Say what the daemon is, as JSON for management software, and exit.")
   var printCapabilities = false

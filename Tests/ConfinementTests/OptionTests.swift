@@ -65,6 +65,28 @@ extension TheConfinement {
       #expect(!FileManager.default.fileExists(atPath: socket))
     }
 
+    /// A service that has no capabilities is not even allowed to give them up.
+    @Test func serviceWithoutPrivilegedCallsStarts() throws {
+      let directory = try TemporaryDirectory()
+      chown(directory.path, nobody, nobody)
+      let socket = directory.file("x.sock")
+      let process = try ChildProcess(
+        program: "/usr/bin/setpriv",
+        arguments: [
+          "--reuid=\(nobody)", "--regid=\(nobody)", "--clear-groups", "--bounding-set=-all",
+          try DaemonProcess.besideTests("socket-filter"), "--no-capset",
+          try DaemonProcess.executable("vhost-user-crypto"), "--socket-path=\(socket)",
+          "--calibration-cache=none",
+        ], standardErrorPath: directory.file("err"))
+      let client = try CryptoClient.start(
+        Frontend.connect(path: socket, patienceMilliseconds: 20000))
+      let session = try client.openSession(Samples.encryption)
+      #expect(try client.perform(Samples.encrypt(session)).status == .ok)
+      #expect(DaemonProcess.text(directory.file("err")).contains("capabilities=none"))
+      process.send(signal: SIGTERM)
+      #expect(process.wait(milliseconds: 10000) == .status(0))
+    }
+
     /// Looking at a capability file needs none of it.
     @Test func checksAreNotHampered() throws {
       let directory = try TemporaryDirectory()
