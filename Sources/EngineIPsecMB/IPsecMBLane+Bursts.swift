@@ -8,6 +8,9 @@ import CryptoTypes
 // for the second ones, and so on: encryption, serial within a message, is fast only while many messages share the lanes.
 
 extension IPsecMBLane {
+  /// The fewest operations of a burst that is not a whole batch: shorter runs of one session go as jobs, which share lanes
+  /// with other sessions'.
+  private static var fewest: Int { @_noAllocation @_noLocks get { 8 } }
   /// The most operations of a burst.
   static var burstCount: Int { @_noAllocation @_noLocks get { 64 } }
   private static var tagRoom: Int { @_noAllocation @_noLocks get { 64 } }
@@ -42,7 +45,7 @@ extension IPsecMBLane {
       else { break }
       count &+= 1
     }
-    guard count > 0, unsafe keyed(first) == .ok else { return 0 }
+    guard count >= Self.fewest || count == batch.count, unsafe keyed(first) == .ok else { return 0 }
     let operations = unsafe UnsafeMutableBufferPointer(rebasing: batch[start..<start &+ count])
     let entry = unsafe self.entry(at: Int(index))
     let isDone =
