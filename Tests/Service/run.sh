@@ -34,6 +34,7 @@ wait_for() {
 
 device=$root/run/vhost-user-crypto/vm1.sock
 stats=$root/run/vhost-user-crypto/vm1-stats.sock
+control=$root/run/vhost-user-crypto/vm1-control.sock
 tool=$root/usr/bin/vhost-crypto
 
 step dpkg-deb -x "${package##*/}" ROOT
@@ -49,9 +50,9 @@ manager=$!
 wait_for 20 test -S "$device" -a -S "$stats" || fail "no sockets"
 cat "$root/manager.log"
 
-step boot-guest.sh --socket /run/vhost-user-crypto/vm1.sock --mode bench --option sizes=4096,16384 --option jobs=8 --option seconds=8
+step boot-guest.sh --socket /run/vhost-user-crypto/vm1.sock --mode bench --option sizes=4096,16384 --option jobs=8 --option seconds=10
 "$here/../Guest/boot-guest.sh" --socket "$device" ${ASSETS:+--assets "$ASSETS"} --mode bench \
-  --option sizes=4096,16384 --option jobs=8 --option seconds=8 >"$root/guest.log" 2>&1 &
+  --option sizes=4096,16384 --option jobs=8 --option seconds=10 >"$root/guest.log" 2>&1 &
 guest=$!
 wait_for 20 grep -q READY=1 "$root/manager.log" || fail "the service was not started"
 
@@ -69,8 +70,30 @@ cat "$root/screen"
 terminal send-keys q
 wait_for 5 bash -c "! tmux -S '$root/tmux' has-session 2>/dev/null" || fail "top does not end"
 
-# To be extended here: with the guest still at work, a limit is changed, SIGHUP has the file read again, and /profile is
-# read. Each with `step`, what it prints, and a check that fails.
+# The guest is still at work. A limit of 200 operations a second shows in what it gets; the file, read again, lifts it.
+answered() { "$tool" stats --stats-socket "$stats" --json | jq '[.devices[0].queues[].requests] | add'; }
+waits() { "$tool" stats --stats-socket "$stats" --json | jq '[.devices[0].queues[].throttledWaits] | add'; }
+step vhost-crypto limit --stats-socket /run/vhost-user-crypto/vm1-stats.sock --control-socket /run/vhost-user-crypto/vm1-control.sock --operations 200
+"$tool" limit --stats-socket "$stats" --control-socket "$control" --operations 200
+sleep 1
+before=$(answered)
+sleep 3
+after=$(answered)
+echo "(in 3 s the guest got $((after - before)) answers, and waited $(waits) times)"
+((after - before > 100 && after - before <= 660 && $(waits) > 10)) || fail "the limit of 200 operations/s does not hold"
+
+step "echo 'device: { max-sessions: 1024 }' >>/etc/vhost-user-crypto/vm.yaml; systemctl reload vhost-user-crypto@vm1.service"
+echo 'device: { max-sessions: 1024 }' >>"$root/etc/vhost-user-crypto/vm.yaml"
+echo reload >&9
+wait_for 20 grep -q 'RELOADING=1' "$root/manager.log" || fail "nothing was reloaded"
+wait_for 20 bash -c "'$tool' limit --stats-socket '$stats' | grep -Eq '^vm1 +unlimited .* 1024 '" ||
+  fail "the file is not what counts"
+"$tool" limit --stats-socket "$stats"
+
+step vhost-crypto stats --stats-socket /run/vhost-user-crypto/vm1-stats.sock --profile 2
+"$tool" stats --stats-socket "$stats" --profile 2 | tee "$root/profile"
+grep -q crypto "$root/profile" || fail "the profile shows no crypto"
+kill -0 "$guest" 2>/dev/null || fail "the guest was done before the last look: give it more seconds"
 
 status=0
 wait "$guest" || status=$?

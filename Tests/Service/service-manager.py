@@ -3,8 +3,8 @@
 somebody connects, hands the sockets over, and prints what the service says.
 
 service-manager.py ROOT INSTANCE: the template units below ROOT (where make install or dpkg-deb -x put them), for one
-virtual machine. Sockets are below ROOT, too. Ends the service with SIGTERM when a line
-comes on its standard input, or that ends.
+virtual machine. Sockets are below ROOT, too. The line `reload` on its standard input has the service reload (SIGHUP);
+any other, or the end, ends it (SIGTERM).
 """
 
 import configparser
@@ -85,10 +85,13 @@ while ended is None:
     if notify in ready:
         say(" ".join(notify.recv(65536).decode().split("\n")))
     if sys.stdin in ready:
-        sys.stdin.readline()
-        watched.remove(sys.stdin)
-        say("systemctl stop: SIGTERM")
-        os.kill(child, signal.SIGTERM)
+        if sys.stdin.readline().strip() == "reload":
+            say("systemctl reload: SIGHUP")
+            os.kill(child, signal.SIGHUP)
+        else:
+            watched.remove(sys.stdin)
+            say("systemctl stop: SIGTERM")
+            os.kill(child, signal.SIGTERM)
     if notify not in ready:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid == child:
