@@ -50,9 +50,9 @@ manager=$!
 wait_for 20 test -S "$device" -a -S "$stats" || fail "no sockets"
 cat "$root/manager.log"
 
-step boot-guest.sh --socket /run/vhost-user-crypto/vm1.sock --mode bench --option sizes=4096,16384 --option jobs=8 --option seconds=10
+step boot-guest.sh --socket /run/vhost-user-crypto/vm1.sock --mode bench --option sizes=4096,16384 --option jobs=8 --option milliseconds=10000
 "$here/../Guest/boot-guest.sh" --socket "$device" ${ASSETS:+--assets "$ASSETS"} --mode bench \
-  --option sizes=4096,16384 --option jobs=8 --option seconds=10 >"$root/guest.log" 2>&1 &
+  --option sizes=4096,16384 --option jobs=8 --option milliseconds=10000 >"$root/guest.log" 2>&1 &
 guest=$!
 wait_for 20 grep -q READY=1 "$root/manager.log" || fail "the service was not started"
 
