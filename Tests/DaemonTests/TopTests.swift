@@ -35,6 +35,7 @@ struct TopScreenTests {
       "helperCPUSeconds": 0, "requests": requests, "bytes": bytes, "statuses": ["ERR": 3],
       "inFlight": 5, "inFlightMaximum": 9, "batches": batches, "batchSizes": [String: Int](),
       "kicks": 0, "callsSent": 0, "callsSuppressed": 0, "spins": 0, "sleeps": 0, "bounced": 0,
+      "throttledWaits": 0, "throttledSeconds": 0,
       "helped": 0, "requestsWithoutStatus": 0, "requestsRefused": 0, "malformedRings": 0,
     ]
     queue["fault"] = fault
@@ -61,6 +62,7 @@ struct TopScreenTests {
       let device: [String: Any] = [
         "name": name, "socket": "/run/\(name).sock", "connected": true, "features": 0,
         "sessions": ["open": 3, "created": 3, "destroyed": 0, "refused": 0],
+        "limits": try JSONSerialization.jsonObject(with: JSONEncoder().encode(DeviceLimits())),
         "queues": try JSONSerialization.jsonObject(with: JSONEncoder().encode(parts.0)),
         "algorithms": try JSONSerialization.jsonObject(with: JSONEncoder().encode(parts.1)),
         "qemu": qemu,
