@@ -3,6 +3,12 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
+__attribute__((noinline)) void copenssl_wipe_stack(void) {
+  // Deeper than libcrypto goes for a cipher.
+  char used[8 << 10];
+  copenssl_wipe(used, sizeof used);
+}
+
 EVP_CIPHER_CTX *copenssl_cipher_new(const EVP_CIPHER *cipher, const uint8_t *key, bool encrypt) {
   EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
   if (context == NULL) return NULL;

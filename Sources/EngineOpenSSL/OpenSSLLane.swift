@@ -48,6 +48,8 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   let textScratch: UnsafeMutablePointer<UInt8>
   static var textScratchByteCount: UInt32 { @_noAllocation @_noLocks get { 4096 } }
   private static let scratchByteCount = 4096 + 512
+  /// An operation has left its key on the stack: libcrypto's ChaCha20 for AVX2 keeps its state there and leaves it.
+  private var keysAreOnStack = false
   /// One retain, which keeps `algorithms` alive.
   private let engine: Unmanaged<OpenSSLEngine>
 
@@ -142,6 +144,10 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
       unsafe operation.pointee.disposition = .done
       index &+= 1
     }
+    if keysAreOnStack {
+      copenssl_wipe_stack()
+      keysAreOnStack = false
+    }
   }
 
   /// Wipes and frees the keys of a session; an index without keys is fine.
@@ -201,7 +207,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   }
 
   @_noAllocation @_noLocks
-  private func perform(
+  private mutating func perform(
     _ operation: UnsafeMutablePointer<CryptoOperation>,
     with entry: UnsafeMutablePointer<KeyedContexts>, isTransient: Bool
   ) -> CryptoOutcome {
@@ -215,7 +221,9 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     case .gmac: unsafe outcome = runGMAC(operation, with: entry)
     case .gcm: unsafe outcome = runGCM(operation, with: entry, isTransient: isTransient)
     case .ccm: unsafe outcome = runCCM(operation, with: entry)
-    case .chacha20Poly1305: unsafe outcome = runAEAD(operation, with: entry)
+    case .chacha20Poly1305:
+      keysAreOnStack = true
+      unsafe outcome = runAEAD(operation, with: entry)
     case .chain: unsafe outcome = runChain(operation, with: entry)
     case .asymmetric: unsafe outcome = runAsymmetric(operation, with: entry)
     case .asymmetricComponents: unsafe outcome = runComponents(operation)

@@ -52,6 +52,9 @@ COPENSSL_HOT void copenssl_wipe(void *memory, size_t count) {
   __asm__ volatile("" : : "r"(memory) : "memory");
 }
 
+// Wipes the caller's unused stack, where the frames of the library's functions lay that it has called.
+COPENSSL_UNALLOCATING void copenssl_wipe_stack(void);
+
 // Whether two runs of bytes are equal, in time that depends on the count alone.
 COPENSSL_HOT bool copenssl_equal(const uint8_t *a, const uint8_t *b, size_t count) {
   return CRYPTO_memcmp(a, b, count) == 0;
