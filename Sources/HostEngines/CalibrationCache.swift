@@ -132,15 +132,16 @@ extension HostEngines {
   /// - Parameters:
   ///   - configuration: the one that the engines were started with.
   ///   - cache: where speeds are kept.
+  ///   - known: what this process has measured already; the cache is then only written.
   ///   - force: measure though the cache knows.
   ///   - durationPerEngine: how long measuring may take.
   /// - Returns: speeds, and how they came about.
   public func calibrate(
-    _ configuration: Configuration, cache: CalibrationCache, force: Bool = false,
-    durationPerEngine: Duration = .seconds(3)
+    _ configuration: Configuration, cache: CalibrationCache, known: Calibration? = nil,
+    force: Bool = false, durationPerEngine: Duration = .seconds(3)
   ) -> CalibrationReport {
     let fingerprint = fingerprint(configuration)
-    var calibration = force ? Calibration() : cache.load(fingerprint: fingerprint) ?? Calibration()
+    var calibration = known ?? (force ? nil : cache.load(fingerprint: fingerprint)) ?? Calibration()
     var wanted: [String: [CryptoAlgorithm]] = [:]
     for algorithm in CryptoAlgorithm.allCases
     where configuration.algorithms.policy(for: algorithm) == .auto {

@@ -69,6 +69,7 @@ struct Daemon {
     var devices: [GuestDevice]
     var servers: [VhostUserServer]
     var engines: HostEngines
+    var calibration: Calibration
     var advertisement: Advertisement
     var statistics: StatsListener?
     var control: StatsListener?
@@ -123,8 +124,8 @@ struct Daemon {
     // Only now: a start that fails is one line.
     report(engines, measured, logger)
     return Parts(
-      devices: devices, servers: servers, engines: engines, advertisement: advertisement,
-      statistics: statistics, control: control)
+      devices: devices, servers: servers, engines: engines, calibration: measured.calibration,
+      advertisement: advertisement, statistics: statistics, control: control)
   }
 
   /// Says which engines are not used and what others cannot do here, and how long finding that out took.
@@ -214,7 +215,7 @@ struct Daemon {
       report: ConfigurationReport(
         effective: effective, advertisement: parts.advertisement,
         offers: parts.devices.map { ($0.name, $0.core.offer) }),
-      engines: parts.engines, cache: cache, reports: reports, logger: logger,
+      engines: parts.engines, calibration: parts.calibration, reports: reports, logger: logger,
       readFile: file.readAgain)
     let stats = DaemonStats(
       devices: parts.devices,

@@ -10,7 +10,8 @@ import Synchronization
 actor Steering: ControlSource {
   private let devices: [GuestDevice]
   private let engines: HostEngines
-  private let cache: CalibrationCache
+  /// What was measured at the start and since.
+  private var calibration: Calibration
   private let reports: ServiceReports
   private let logger: Logger
   /// Reads the capability file again; nil: the daemon was started without one.
@@ -24,7 +25,7 @@ actor Steering: ControlSource {
 
   init(
     devices: [GuestDevice], settings: [DeviceSettings], file: Configuration,
-    report: ConfigurationReport, engines: HostEngines, cache: CalibrationCache,
+    report: ConfigurationReport, engines: HostEngines, calibration: Calibration,
     reports: ServiceReports, logger: Logger,
     readFile: (@Sendable () throws(ConfigurationError) -> Configuration)?
   ) {
@@ -34,7 +35,7 @@ actor Steering: ControlSource {
     self.file = file
     shown = Mutex(report)
     self.engines = engines
-    self.cache = cache
+    self.calibration = calibration
     self.reports = reports
     self.logger = logger
     self.readFile = readFile
@@ -78,7 +79,10 @@ actor Steering: ControlSource {
   private func take(_ new: Configuration) async -> Bool {
     var effective = report.effective
     effective.algorithms = new.algorithms
-    let calibration = engines.calibrate(effective, cache: cache).calibration
+    // Kept in memory alone: the filter of system calls ends a process that writes files.
+    calibration =
+      engines.calibrate(effective, cache: CalibrationCache(path: nil), known: calibration)
+      .calibration
     let advertisement = engines.advertisement(
       effective, calibration: calibration, fileName: "(capability file)")
     for warning in advertisement.warnings { logger.warning("\(warning)") }

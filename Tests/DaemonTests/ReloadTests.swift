@@ -59,6 +59,23 @@ extension TheDaemon {
       return try MessageHeader(parsing: bytes.span).code == BackendRequest.configChange.rawValue
     }
 
+    /// The filter of system calls, which ends a process that writes files, is on.
+    @Test func whatAReloadMeasuresIsNotWritten() throws {
+      let directory = try TemporaryDirectory()
+      let cache = directory.file("speeds.json")
+      let named = ["cipher", "hash", "mac", "aead"].map {
+        "  \($0): { default: { engine: [openssl] } }\n"
+      }
+      let daemon = try DaemonProcess.withStatistics(
+        arguments: ["--calibration-cache=\(cache)"],
+        configuration: "version: 1\nalgorithms:\n" + named.joined())
+      #expect(count("engines measured", daemon) == 0)
+      for _ in 0..<2 { try reload(daemon, "version: 1\n") }
+      try daemon.client().expectService()
+      #expect(!FileManager.default.fileExists(atPath: cache))
+      #expect(try daemon.terminate() == .status(0))
+    }
+
     @Test func changedMasksReachTheGuestAndSessionsLiveOn() throws {
       let daemon = try DaemonProcess.withStatistics()
       let client = try daemon.client(options: Self.optionsWithChannel)
