@@ -10,6 +10,8 @@ struct SpeedTrial: EngineVisitor {
   let nanosecondsPerSize: UInt64
   /// How long one engine may take in all; what is left then stays unmeasured.
   let durationPerEngine: Duration
+  /// A batch that would take longer is not run.
+  private static let longestBatchSeconds = 0.02
   private(set) var speeds: [CryptoAlgorithm: [String: [Double]]] = [:]
 
   init(
@@ -31,9 +33,15 @@ struct SpeedTrial: EngineVisitor {
     for algorithm in algorithms where algorithm.service != .akcipher {
       guard ContinuousClock.now < deadline else { return }
       generation += 1
+      var last = 0.0
       speeds[algorithm, default: [:]][engine.name] = Calibration.sizes.map { size in
+        // Some are so slow that what a shorter size took tells enough (DES of the multi-buffer library without AVX-512).
+        if last > 0, Double(TrialBench.batchByteCount(size)) / last > Self.longestBatchSeconds {
+          return last
+        }
         let bench = TrialBench(algorithm, byteCount: size, generation: generation)
-        return bench.bytesPerSecond(on: &runner, nanoseconds: nanosecondsPerSize)
+        last = bench.bytesPerSecond(on: &runner, nanoseconds: nanosecondsPerSize)
+        return last
       }
     }
   }
@@ -50,11 +58,16 @@ private final class TrialBench {
   private let batch: UnsafeMutablePointer<UnsafeMutablePointer<CryptoOperation>>
   private let clock = ContinuousClock()
 
+  /// As many as a processor has lanes for at the most, in no more memory than its caches have.
+  private static func operationCount(_ byteCount: Int) -> Int { byteCount > 4096 ? 16 : 32 }
+
+  /// What one batch of requests of a size comes to.
+  static func batchByteCount(_ byteCount: Int) -> Int { operationCount(byteCount) * byteCount }
+
   /// Ciphers run in both directions in turn; AEADs encrypt, since there is nothing genuine to decrypt.
   init(_ algorithm: CryptoAlgorithm, byteCount: Int, generation: UInt32) {
     self.byteCount = byteCount
-    // As many as a processor has lanes for at the most, in no more memory than its caches have.
-    operationCount = byteCount > 4096 ? 16 : 32
+    operationCount = Self.operationCount(byteCount)
     let stride = 2 * byteCount + 256
     // SAFETY: all of it is sized here, used by this object alone, and freed in deinit.
     unsafe memory = .allocate(capacity: stride * operationCount + 64)
