@@ -69,6 +69,13 @@ int clinux_drop_capabilities(void) {
   return memcmp(left, nothing, sizeof left) == 0 ? 0 : -EPERM;
 }
 
+// In a build with a sanitizer: the runtime gets ready for a sandbox.
+extern void __sanitizer_sandbox_on_notify(void *arguments) __attribute__((weak));
+
+void clinux_end_sanitizer_threads(void) {
+  if (__sanitizer_sandbox_on_notify) __sanitizer_sandbox_on_notify(NULL);
+}
+
 int clinux_no_new_privileges(void) { return result(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); }
 
 int clinux_permit_dumps(void) { return result(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); }

@@ -65,7 +65,7 @@ public enum StatelessService: String, CaseIterable, Sendable {
 public struct DeviceSettings: Equatable, Sendable {
   /// Which text of virtio-crypto the device speaks.
   public var dialect = Dialect.virtio13
-  /// Data queues offered (`max_dataqueues`), 1…64.
+  /// Data queues offered (`max_dataqueues`), 1…255: the control queue makes 256, which is all that vhost-user can name.
   public var queueCount = 4
   /// The largest ring that is accepted, in descriptors: a power of two, 16…32768.
   public var queueSize = 1024

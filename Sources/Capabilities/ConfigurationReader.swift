@@ -55,7 +55,7 @@ struct ConfigurationReader {
     var settings = base
     let values = try section.values(keys: Schema.device)
     if let field = values["dialect"] { settings.dialect = try field.choice(of: Dialect.self) }
-    if let field = values["queues"] { settings.queueCount = try field.integer(in: 1...64) }
+    if let field = values["queues"] { settings.queueCount = try field.integer(in: 1...255) }
     if let field = values["queue-size"] {
       let size = try field.integer(in: 16...32768)
       guard size & (size - 1) == 0 else {

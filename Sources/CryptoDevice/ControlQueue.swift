@@ -11,6 +11,8 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   private var memory: MemoryView
   private var outcomeSpans: SpanList
   private let request: UnsafeMutableRawPointer
+  /// `LostMappings.count` when this guest's memory was last looked at.
+  private var seenLossCount = UInt64.max
 
   /// `memory`: a view of the map that the queue was set up with; the map must outlive the value.
   public init(queue: consuming Queue, memory: MemoryView) throws(SystemError) {
@@ -35,8 +37,25 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
 
   /// Carries out what the driver has made available, and asks for a kick with the next request.
   ///
-  /// Throws the ring's fault; what came before is answered and published.
+  /// Throws the ring's fault; what came before is answered and published, unless the guest's memory was taken away.
   public mutating func serve(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
+    do throws(QueueError) {
+      try checkMemory()
+      return try serveAll(core)
+    } catch {
+      // Zeros in the place of a ring look like one that the guest has corrupted.
+      throw memory.isLost ? .memoryLost : error
+    }
+  }
+
+  private mutating func checkMemory() throws(QueueError) {
+    let count = LostMappings.count
+    guard count != seenLossCount else { return }
+    seenLossCount = count
+    if memory.isLost { throw .memoryLost }
+  }
+
+  private mutating func serveAll(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
     var turn = ControlTurn()
     var served = 0
     // Once for all of them: each request's frames lie over those of the one before.
@@ -50,15 +69,18 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
           hasMore = queue.hasMore()
         }
       } catch {
+        try checkMemory()
         _ = queue.publish()
         throw error
       }
+      try checkMemory()
       if queue.publish() { turn.wantsCall = true }
       if served >= Self.turnLimit {
         turn.hasMore = true
         return turn
       }
     } while try queue.armKicks()
+    try checkMemory()
     return turn
   }
 

@@ -55,6 +55,12 @@ final class MappedRegion: Sendable {
     self.description = description
   }
 
+  /// Whether the front-end has truncated the region's file, and somebody touched what was missing.
+  var isLost: Bool { mapping.isLost }
+
+  /// For `LostMappings.isLost`.
+  var lossNumber: Int32 { mapping.lossNumber }
+
   /// Where the region's first byte is.
   var base: UnsafeMutablePointer<UInt8> {
     unsafe (mapping.base + lead).assumingMemoryBound(to: UInt8.self)
@@ -82,6 +88,9 @@ public final class MemoryMap: Sendable {
   public var isEmpty: Bool { regions.isEmpty }
   public var regionCount: Int { regions.count }
   public var totalByteCount: UInt64 { regions.reduce(0) { $0 &+ $1.description.byteCount } }
+
+  /// Whether a region's file was truncated under us: no queue may run on this map any more.
+  public var isLost: Bool { regions.contains(where: \.isLost) }
 
   /// This map and one more region.
   ///

@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 /// One region as translation sees it.
 @safe
 @frozen
@@ -50,23 +52,31 @@ public struct RegionEntry {
   }
 }
 
-/// The sorted table of a map's regions, in memory of its own.
+/// The sorted table of a map's regions, in memory of its own; behind it, how to ask whether each is lost.
 @safe
 final class RegionTable: @unchecked Sendable {
   let entries: UnsafeMutablePointer<RegionEntry>
   let count: Int
+  private let memory: UnsafeMutableRawPointer
 
   init(_ regions: [MappedRegion]) {
     count = regions.count
     // One entry more than needed: an empty table has a region to look at, too.
-    unsafe entries = .allocate(capacity: count + 1)
+    let capacity = count + 1
+    let entriesByteCount = MemoryLayout<RegionEntry>.stride * capacity
+    unsafe memory = .allocate(
+      byteCount: entriesByteCount + MemoryLayout<Int32>.stride * capacity,
+      alignment: MemoryLayout<RegionEntry>.alignment)
+    unsafe entries = memory.bindMemory(to: RegionEntry.self, capacity: capacity)
     unsafe (entries + count).initialize(to: RegionEntry())
+    let numbers = unsafe MemoryView.lossNumbers(behind: entries, count: count)
     for (index, region) in regions.enumerated() {
       unsafe (entries + index).initialize(to: RegionEntry(region))
+      unsafe (numbers + index).initialize(to: region.lossNumber)
     }
   }
 
-  deinit { unsafe entries.deallocate() }
+  deinit { unsafe memory.deallocate() }
 }
 
 /// Translates guest addresses on the data path: a pointer, a count and the region that was hit last.
@@ -82,6 +92,31 @@ public struct MemoryView {
   init(entries: UnsafeMutablePointer<RegionEntry>, count: Int) {
     unsafe self.entries = entries
     self.count = count
+  }
+
+  /// Where a table of `count` regions, and an empty one, has the numbers of their mappings.
+  ///
+  /// There, so that what workers carry around does not grow for what they hardly ever look at.
+  @_noAllocation @_noLocks
+  static func lossNumbers(
+    behind entries: UnsafeMutablePointer<RegionEntry>, count: Int
+  ) -> UnsafeMutablePointer<Int32> {
+    // SAFETY: `RegionTable` puts `count` numbers, bound to their type by nobody else, behind `count` + 1 entries.
+    unsafe UnsafeMutableRawPointer(entries + count + 1).assumingMemoryBound(to: Int32.self)
+  }
+
+  /// Whether a region's file was truncated under us; to be asked when `LostMappings.count` has changed.
+  public var isLost: Bool {
+    @_noAllocation @_noLocks get {
+      let numbers = unsafe Self.lossNumbers(behind: entries, count: count)
+      var index = 0
+      while index < count {
+        // SAFETY: index < count; the map keeps its mappings watched.
+        if unsafe LostMappings.isLost(numbers[index]) { return true }
+        index &+= 1
+      }
+      return false
+    }
   }
 
   /// The longest run that starts at an address, is in one region, and has at most `byteCount` bytes (at least one).

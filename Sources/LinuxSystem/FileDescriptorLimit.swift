@@ -4,7 +4,7 @@ import Glibc
 public enum FileDescriptorLimit {
   /// Raises the soft limit to the hard one.
   ///
-  /// A running ring takes some eight descriptors, so that two devices of 64 queues go beyond the usual soft limit. Where it
+  /// A running ring takes some eight descriptors, so that two devices of 64 queues, or one of 128, go beyond the usual soft limit. Where it
   /// is refused, starting a ring says what is missing.
   public static func raise() {
     var limit = rlimit()

@@ -5,6 +5,8 @@ import Glibc
 public struct MappedMemory: ~Copyable, @unchecked Sendable {
   public let base: UnsafeMutableRawPointer
   public let byteCount: Int
+  /// For `LostMappings.isLost`; -1 for memory that nobody can take away.
+  public let lossNumber: Int32
 
   /// Reserves private zeroed memory that takes no page until it is touched.
   public init(reserving byteCount: Int) throws(SystemError) {
@@ -16,9 +18,12 @@ public struct MappedMemory: ~Copyable, @unchecked Sendable {
     }
     unsafe base = address
     self.byteCount = byteCount
+    lossNumber = -1
   }
 
   /// Maps a part of a file, shared with everybody who maps it.
+  ///
+  /// Whoever shares it may truncate it: see `isLost`.
   ///
   /// `offset`: in bytes, a multiple of the page size.
   public init(
@@ -30,11 +35,25 @@ public struct MappedMemory: ~Copyable, @unchecked Sendable {
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
       throw .last("mapping \(byteCount) bytes of a file")
     }
+    do throws(SystemError) {
+      lossNumber = unsafe try LostMappings.watch(address, byteCount: byteCount)
+    } catch {
+      unsafe munmap(address, byteCount)
+      throw error
+    }
     unsafe base = address
     self.byteCount = byteCount
   }
 
-  deinit { unsafe munmap(base, byteCount) }
+  deinit {
+    // Before the addresses can be somebody else's.
+    LostMappings.unwatch(lossNumber)
+    unsafe munmap(base, byteCount)
+  }
+
+  /// Whether the file was truncated and we have touched what was missing: the memory is zeros of our own since then, and
+  /// nothing more is to be done with it.
+  public var isLost: Bool { LostMappings.isLost(lossNumber) }
 
   /// Keeps the memory out of core dumps.
   public borrowing func excludeFromCoreDumps() {

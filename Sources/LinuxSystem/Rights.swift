@@ -7,6 +7,9 @@ public enum Rights {
   public static var user: UInt32 { geteuid() }
   public static var group: UInt32 { getegid() }
 
+  /// Ends what sanitizers run beside us, in builds with them.
+  public static func endSanitizerThreads() { clinux_end_sanitizer_threads() }
+
   /// How many threads the process has.
   ///
   /// Rights are a thread's own, so that giving them up means something only as long as there is one.

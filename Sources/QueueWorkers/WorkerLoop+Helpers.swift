@@ -3,6 +3,7 @@ public import Counters
 public import CryptoDevice
 public import CryptoTypes
 public import EngineContract
+public import GuestMemory
 
 // Long operations run on helper threads and come back whenever they are done, so that those behind them need not wait.
 extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
@@ -70,7 +71,8 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
       helpers.endSleep()
       reap()
     }
-    publish(&watch)
+    // Results that went into zeros are none.
+    if !memory.isLost { publish(&watch) }
     events.flush()
   }
 }

@@ -43,6 +43,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   /// Used entries written and not yet published.
   @usableFromInline var unpublishedCount = 0
   @usableFromInline var tally = CompletionTally()
+  /// `clinux_lost_count` when this guest's memory was last looked at; at first, what it never is.
+  @usableFromInline var seenLossCount = UInt64.max
   /// When the worker woke up, until its first look at the ring; else 0.
   @usableFromInline var wakeTicks: UInt64 = 0
 
@@ -80,7 +82,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       try serve()
     } catch {
       finishInFlight()
-      throw error
+      // Zeros in the place of a ring look like one that the guest has corrupted.
+      throw memory.isLost ? .memoryLost : error
     }
     finishInFlight()
   }
@@ -201,7 +204,10 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       reap()
       return
     }
-    if try queue.armKicks() {
+    let hasMore = try queue.armKicks()
+    // A ring of zeros is dry: it would be slept over.
+    try checkMemory()
+    if hasMore {
       events.flush()
       queue.suppressKicks()
       reap()
@@ -239,6 +245,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       if limiter.isLimited { charge(taken, startTicks) }
       // What came before the bad chain is answered.
       submitBatch(&watch)
+      try checkMemory()
       publish(&watch)
       throw error
     }
@@ -252,8 +259,22 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     }
     let completed = collect(&watch)
     if taken > 0 { counters.recordBatch(size: taken) }
+    try checkMemory()
     publish(&watch)
     return taken > 0 || completed
+  }
+
+  /// Stops a queue whose guest's memory has been taken away: one load and one branch for each batch.
+  @inlinable
+  mutating func checkMemory() throws(QueueError) {
+    if clinux_lost_count() != seenLossCount { try lookAtMemory() }
+  }
+
+  @inlinable
+  @inline(never)
+  mutating func lookAtMemory() throws(QueueError) {
+    seenLossCount = clinux_lost_count()
+    if memory.isLost { throw .memoryLost }
   }
 
   @inlinable

@@ -97,6 +97,7 @@ extension Connection {
       stop(ring)
       ring.forgetKick()
       ring.base = nil
+      ring.isCorrupt = false
       ring.enable = speaksProtocolFeatures ? nil : true
     }
     device.reset()

@@ -59,6 +59,9 @@ extension Connection {
   /// Checks a ring's addresses against its size and the memory, and gathers what the device needs.
   private func setup(of ring: Ring) throws(QueueStartError) -> QueueSetup {
     guard let address = ring.address else { throw QueueStartError(reason: "no addresses") }
+    guard !memory.isLost else {
+      throw QueueStartError(reason: "guest memory was lost: share it anew")
+    }
     let size = Int(ring.size)
     let packed = usesPackedRings
     // Spec: virtio 1.3 §2.7 Split Virtqueues and §2.8 Packed Virtqueues: 16 bytes per descriptor; the split rings have

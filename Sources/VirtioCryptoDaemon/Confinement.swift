@@ -92,6 +92,7 @@ struct Confinement {
 
   /// Threads that were joined are still seen for a moment.
   private static func waitToBeAlone() throws(SystemError) {
+    Rights.endSanitizerThreads()
     var count = 0
     for _ in 0..<1000 {
       count = try Rights.threadCount()

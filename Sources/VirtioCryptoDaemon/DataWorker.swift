@@ -90,6 +90,8 @@ final class DataWorkerSetup: @unchecked Sendable {
       try serve(&loop)
     } catch {
       counters.block.add(.malformedRings, 1)
+      // Where memory was lost in the middle of an engine's work, its registers were put on the stack.
+      if error == .memoryLost { UnusedStack.wipe() }
       context.shared.reportFault("\(error)")
       EventFD.signal(queue.errorRawValue)
       EventFD.signal(attention)

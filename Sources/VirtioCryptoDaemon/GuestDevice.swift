@@ -49,6 +49,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private var features: UInt64 = 0
   private var workers: [QueueWorker?]
   private var faultIsLogged: [Bool]
+  /// The loss of guest memory is told once for each front-end.
+  private var lossIsLogged = false
   /// Workers were woken for the log of retired sessions, and none has answered yet.
   private var workersAreWoken = false
   private var control: (any ControlService)?
@@ -153,6 +155,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   func connectionOpened(_ frontend: FrontendChannel) {
     self.frontend = frontend
+    lossIsLogged = false
     shown.withLock { $0.connected = true }
     connectionChanged()
   }
@@ -376,8 +379,12 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     guard let control else { return }
     if let fault = control.serve() {
       shown.withLock { $0.controlFault = "\(fault)" }
-      peerLog.log(
-        .warning, "control queue stopped: the guest corrupted its ring", ["fault": "\(fault)"])
+      if fault == .memoryLost {
+        memoryIsLost()
+      } else {
+        peerLog.log(
+          .warning, "control queue stopped: the guest corrupted its ring", ["fault": "\(fault)"])
+      }
     }
     countSessions()
     wakeForRetirements()
@@ -394,9 +401,24 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     core.sessions.retirements.leave(worker: index)
     core.sessions.reclaim()
     showStopped(index, fault: fault)
-    peerLog.log(
-      .warning, "queue stopped: the guest corrupted its ring",
-      ["queue": "\(index)", "fault": "\(fault)"])
+    if fault == "\(QueueError.memoryLost)" {
+      memoryIsLost()
+    } else {
+      peerLog.log(
+        .warning, "queue stopped: the guest corrupted its ring",
+        ["queue": "\(index)", "fault": "\(fault)"])
+    }
+  }
+
+  /// A queue has found that the front-end took guest memory away: the others have it, too, and find out when they look.
+  private func memoryIsLost() {
+    if !lossIsLogged {
+      lossIsLogged = true
+      peerLog.log(.warning, "device stopped: the front-end truncated guest memory")
+    }
+    for case let worker? in workers { worker.wake() }
+    // By its own kick it would only come to this when the guest has a request for it.
+    if control?.hasFailed == false { serveControlQueue() }
   }
 
   // MARK: - Statistics

@@ -111,7 +111,7 @@ private let mistakes: [Mistake] = [
     #"3:3: unknown key "num_queues" in device; did you mean "queues"?"#),
   Mistake(
     "version: 1\ndevice:\n  queues: four\n",
-    #"3:11: device.queues is "four"; write a whole number from 1 to 64"#),
+    #"3:11: device.queues is "four"; write a whole number from 1 to 255"#),
   Mistake(
     "version: 1\ndevice:\n  dialect: draft15\n",
     #"3:12: device.dialect is "draft15"; did you mean "draft-v15"?"#),
@@ -122,11 +122,11 @@ private let mistakes: [Mistake] = [
     "version: 1\ndevice:\n  dialect: newest\n",
     #"3:12: device.dialect is "newest"; write virtio-1.3, draft-v15 or rfc-asym-v3"#),
   Mistake(
-    "version: 1\ndevice:\n  queues: 65\n",
-    #"3:11: device.queues is "65"; write a whole number from 1 to 64"#),
+    "version: 1\ndevice:\n  queues: 256\n",
+    #"3:11: device.queues is "256"; write a whole number from 1 to 255"#),
   Mistake(
     "version: 1\ndevice:\n  queues:\n  queue-size: 64\n",
-    #"3:10: device.queues is empty; write a whole number from 1 to 64"#),
+    #"3:10: device.queues is empty; write a whole number from 1 to 255"#),
   Mistake(
     "version: 1\ndevice:\n  queue-size: 1000\n",
     #"3:15: device.queue-size is "1000"; write a power of two from 16 to 32768"#),

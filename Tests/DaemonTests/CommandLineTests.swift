@@ -134,8 +134,8 @@ extension TheDaemon {
         ("devise: {}", "2:1: unknown key \"devise\"; did you mean \"device\"?"),
         ("device:\n\tqueues: 4", "3:1: this is not YAML: "),
         (
-          "device: { queues: 65 }",
-          "2:19: device.queues is \"65\"; write a whole number from 1 to 64"
+          "device: { queues: 256 }",
+          "2:19: device.queues is \"256\"; write a whole number from 1 to 255"
         ),
         (
           "device: { queue-size: 100 }",

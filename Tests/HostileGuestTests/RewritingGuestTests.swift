@@ -161,6 +161,10 @@ private final class Arena: @unchecked Sendable {
 
 extension HostileGuest {
   @Suite struct RewritingGuests {
+    /// How long each test goes on: `HOSTILE_SECONDS`, or two.
+    static let duration = Duration.seconds(
+      ProcessInfo.processInfo.environment["HOSTILE_SECONDS"].flatMap { Int($0) } ?? 2)
+
     @Test(
       arguments: [
         ("legacy", .split), ("revision 1", .packed), ("stateless", .splitInOrder),
@@ -180,7 +184,7 @@ extension HostileGuest {
       arena.startRewriting(seed: random.next())
       defer { arena.stopRewriting() }
       var (answered, restarts, checks) = (0, 0, 0)
-      let end = ContinuousClock.now + .milliseconds(2000)
+      let end = ContinuousClock.now + Self.duration
       while ContinuousClock.now < end {
         for index in 0..<16 {
           let kind = Kind.allCases.randomElement(using: &random) ?? .cipher

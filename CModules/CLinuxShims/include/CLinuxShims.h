@@ -65,6 +65,8 @@ int clinux_forgo_capability(int capability);
 int clinux_bound_capabilities(void);
 // The calling thread: does without all capabilities.
 int clinux_drop_capabilities(void);
+// Ends the thread that ThreadSanitizer's runtime has for itself; nothing in builds without it.
+void clinux_end_sanitizer_threads(void);
 int clinux_no_new_privileges(void);
 // Takes back that of `clinux_forbid_dumps` which a change of users brings about.
 int clinux_permit_dumps(void);
@@ -77,3 +79,17 @@ void clinux_hold_secrets(void *memory, size_t count);
 uint64_t clinux_unlocked_secrets(void);
 // Returns the pages of a mapping to the system, locked ones too; they are zero when they are touched again.
 void clinux_give_back(void *memory, size_t count);
+
+// Mappings of files that somebody else may truncate. LostMappings.c has the whole of it.
+//
+// Watches a mapping: a fault inside it replaces it by zeros instead of ending the process. From before its first use until
+// nobody uses it any more, and it must not be unmapped before. A number for the calls below, -ENOSPC where there are too
+// many.
+int clinux_watch_mapping(void *start, size_t count);
+void clinux_unwatch_mapping(int number);
+// Whether the mapping was replaced. One load.
+__attribute__((swift_attr("@_noAllocation"), swift_attr("@_noLocks"))) int clinux_mapping_is_lost(int number);
+
+extern uint64_t clinux_lost_count_value;
+// How many mappings were replaced so far, all owners' together: news for who watches one are a change of this.
+CLINUX_HOT uint64_t clinux_lost_count(void) { return __atomic_load_n(&clinux_lost_count_value, __ATOMIC_ACQUIRE); }
