@@ -151,7 +151,7 @@ let package = Package(
     // Floor 6: the engines of this build, put together.
     room(
       "HostEngines",
-      engines + ["EngineContract", "CryptoTypes", "Capabilities"]),
+      engines + ["EngineContract", "CryptoTypes", "Capabilities", "COpenSSL"]),
 
     // Floor 7: the programs.
     .executableTarget(
@@ -199,7 +199,7 @@ let package = Package(
     tests(
       of: "HostEngines",
       ["Capabilities", "CryptoTypes", "EngineContract", "IOUring", "TestSupport"]),
-    tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "TestSupport"]),
+    tests(of: "CryptoDevice", ["VirtioSpec", "CryptoTypes", "LinuxSystem", "TestSupport"]),
     tests(
       of: "VhostUserBackend",
       ["VhostUserProtocol", "VhostUserFrontend", "GuestMemory", "LinuxSystem"]),
@@ -210,7 +210,7 @@ let package = Package(
       name: "TestSupport",
       dependencies: [
         "VhostUserFrontend", "CryptoTypes", "CRingShims", "VirtioSpec", "VhostUserProtocol",
-        "CMemorySearch",
+        "CMemorySearch", "LinuxSystem",
       ],
       path: "Tests/TestSupport", swiftSettings: testSettings),
     // For every engine's tests: lanes played as workers do, published vectors, random requests, a search for keys.
@@ -247,6 +247,12 @@ let package = Package(
         .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--strip-debug"])
       ]),
     .target(name: "CExitWatch", path: "Tests/ExitWatch"),
+    // Of the tests: makes and ends sessions in a journal, one instruction after the other.
+    .executableTarget(
+      name: "journal-writer",
+      dependencies: ["CryptoDevice", "CryptoTypes", "LinuxSystem", "VirtioSpec"],
+      path: "Tests/JournalWriter", swiftSettings: testSettings),
+    .target(name: "CStepWatch", path: "Tests/StepWatch"),
     .target(name: "CMemorySearch", path: "Tests/MemorySearch"),
     integration("IntegrationTests"),
     integration("VectorTests"),
@@ -254,6 +260,7 @@ let package = Package(
     integration("HostileGuestTests"),
     integration("DaemonTests", ["CExitWatch"]),
     integration("KernelEngineTests"),
+    integration("SessionStoreTests", ["CStepWatch", "CryptoDevice"]),
     integration("TrafficTests"),
     integration("ConfinementTests"),
     integration("PerformanceGuardTests"),

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int result(int value) { return value < 0 ? -errno : value; }
@@ -79,14 +81,16 @@ long clinux_receive(int fd, void *bytes, size_t byte_count, int *descriptors, si
   return count;
 }
 
-long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count, int wait) {
+static long send_message(int fd, const void *bytes, size_t byte_count, struct sockaddr_un *address, socklen_t address_count,
+                         const int *descriptors, size_t descriptor_count, int wait) {
   union {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(int) * descriptor_limit)];
   } control;
   if (descriptor_count > descriptor_limit) return -E2BIG;
   struct iovec vector = {.iov_base = (void *)bytes, .iov_len = byte_count};
-  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+  struct msghdr message = {
+      .msg_name = address, .msg_namelen = address_count, .msg_iov = &vector, .msg_iovlen = 1};
   if (descriptor_count) {
     memset(&control, 0, sizeof control);
     message.msg_control = control.bytes;
@@ -102,6 +106,19 @@ long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descri
     count = sendmsg(fd, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
   } while (count < 0 && errno == EINTR);
   return count < 0 ? -errno : count;
+}
+
+long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count, int wait) {
+  return send_message(fd, bytes, byte_count, NULL, 0, descriptors, descriptor_count, wait);
+}
+
+long clinux_send_to(int fd, const void *bytes, size_t byte_count, const uint8_t *name, size_t name_count,
+                    const int *descriptors, size_t descriptor_count, int wait) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (name_count > sizeof address.sun_path) return -ENAMETOOLONG;
+  memcpy(address.sun_path, name, name_count);
+  socklen_t count = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + name_count);
+  return send_message(fd, bytes, byte_count, &address, count, descriptors, descriptor_count, wait);
 }
 
 int clinux_forbid_dumps(void) {

@@ -103,6 +103,8 @@ static const struct guarded_call guarded_calls[] = {
 #if defined(__x86_64__)
     {SYS_open, {{1, O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND, 1, {O_RDONLY}}}},
 #endif
+    // Pages of a file in memory go back to the system; nothing is written.
+    {SYS_fallocate, {{1, ~0u, 1, {FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE}}}},
     {SYS_fcntl,
      {{1, ~0u, 8, {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETLK}}}},
     // Is it a terminal, how wide; how much is there to read; non-blocking.

@@ -109,3 +109,8 @@ bool copenssl_hmac_key(
   OPENSSL_cleanse(pad, sizeof(pad));
   return is_done;
 }
+
+bool copenssl_sha256(const void *bytes, size_t count, uint8_t result[32]) {
+  unsigned length = 0;
+  return EVP_Digest(bytes, count, result, &length, EVP_sha256(), NULL) && length == 32;
+}

@@ -19,11 +19,23 @@ public final class DeviceCore {
   /// As many as one round of the largest control queue can destroy before a worker gets to hear of it.
   private static let spareSessionCount = 1024
 
-  private let validate: (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
+  /// What became of the journal's sessions.
+  public private(set) var restoration = Restoration()
 
-  /// `validate`: tries to expand a new session's keys in the engines of its route, and takes those out that cannot.
+  /// Whether the connection was let have sessions of an earlier one.
+  var isContinuing = false
+
+  let validate: (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
+
+  /// How many slots a journal needs for a device of this capacity.
+  public static func slotCount(capacity: Int) -> Int { capacity + spareSessionCount }
+
+  /// Makes a device; the sessions of a journal are held until ``admitHeld()``.
+  ///
+  /// - `journal`: where sessions outlive the process.
+  /// - `validate`: tries to expand a new session's keys in the engines of its route, and takes those out that cannot.
   public init(
-    offer: DeviceOffer,
+    offer: DeviceOffer, journal: SessionJournal? = nil,
     validate: @escaping (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
   ) {
     self.offer = offer
@@ -31,7 +43,11 @@ public final class DeviceCore {
     unsafe self.validate = unsafe validate
     sessions = SessionTable(
       capacity: offer.sessionCapacity, workerCount: offer.dataQueueCount,
-      spareCount: Self.spareSessionCount)
+      spareCount: Self.spareSessionCount, journal: journal,
+      // A guest may know identifiers of an earlier process whose sessions are lost: no session of ours has one of those,
+      // but by a chance of one in two thousand millions.
+      firstGeneration: .random(in: 0..<0x7fff_ffff))
+    restoration = restore()
   }
 
   /// Takes the features that the driver accepts; 0 when it is gone.
@@ -48,7 +64,7 @@ public final class DeviceCore {
       guard sessions.openCount < offer.allowedSessionCount else { throw .tableFull }
       parameters.maximumOperationMilliseconds = offer.maximumOperationMilliseconds
       switch unsafe sessions.create(
-        parameters, cipherKey: cipherKey, authKey: authKey, check: validate)
+        parameters, request: request, cipherKey: cipherKey, authKey: authKey, check: validate)
       {
       case .success(let identifier): return identifier
       case .failure(.tableFull): throw .tableFull

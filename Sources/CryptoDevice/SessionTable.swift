@@ -2,6 +2,7 @@ import CRingShims
 public import CryptoTypes
 import Glibc
 import LinuxSystem
+public import VirtioSpec
 
 /// A session as its workers see it: parameters, then (behind it in the same allocation) the keys.
 @safe
@@ -11,6 +12,8 @@ public struct SessionBlock {
   public var row: UInt16
   /// Bytes of the whole allocation, for wiping.
   var byteCount: Int
+  /// What the guest asked for, to be written down; the numbers of key bytes are the parameters'.
+  var request: SessionRequest
   /// Seconds since the table was made; shown to operators.
   public var createdAt: UInt64
 }
@@ -61,11 +64,19 @@ public final class SessionTable {
   /// The log through which workers learn what to forget.
   public let retirements: RetirementLog
 
-  private let slots: UnsafeMutablePointer<SessionSlot>
+  let slots: UnsafeMutablePointer<SessionSlot>
+  /// Where sessions outlive the process, if they do; then keys are there and nowhere else.
+  let journal: SessionJournal?
+  /// Number of the connection that sessions are made for; the journal tells their guests apart by it.
+  var connection: UInt32 = 1
   private let pool = SecretPool()
-  private var generations: [UInt32]
-  private var spare: [UInt32]
-  private var neverUsed: UInt32 = 0
+  /// Of each index the last one; before that `firstGeneration`.
+  var generations: [UInt32]
+  let firstGeneration: UInt32
+  var spare: [UInt32]
+  var neverUsed: UInt32 = 0
+  /// Indices of sessions that were restored and are nobody's yet.
+  var held: [UInt32] = []
   /// Destroyed, not yet let go by every worker: the log position that all of them must reach.
   private var leaving: [(position: UInt64, index: UInt32)] = []
   private var leavingHead = 0
@@ -73,16 +84,25 @@ public final class SessionTable {
   private let start: ContinuousClock.Instant
 
   /// Sessions that are live now.
-  public private(set) var openCount = 0
+  public internal(set) var openCount = 0
   /// The most that there were since memory was given back, those included that workers had to let go of.
-  private var mostHeld = 0
-  public private(set) var createdCount: UInt64 = 0
+  var mostHeld = 0
+  public internal(set) var createdCount: UInt64 = 0
   public private(set) var destroyedCount: UInt64 = 0
 
-  /// `spareCount`: how many destroyed sessions may wait for workers without taking room from live ones.
-  public init(capacity: Int, workerCount: Int, spareCount: Int = 0) {
-    self.capacity = capacity
-    slotCount = capacity + spareCount
+  /// Makes a table without sessions; those of a journal are the caller's to restore.
+  ///
+  /// - `spareCount`: how many destroyed sessions may wait for workers without taking room from live ones.
+  /// - `journal`: its number of slots is the table's.
+  /// - `firstGeneration`: where identifiers begin, below 2^31 - 1.
+  public init(
+    capacity: Int, workerCount: Int, spareCount: Int = 0, journal: SessionJournal? = nil,
+    firstGeneration: UInt32 = 0
+  ) {
+    slotCount = journal?.slotCount ?? capacity + spareCount
+    self.capacity = min(capacity, max(slotCount - spareCount, 1))
+    self.journal = journal
+    self.firstGeneration = firstGeneration
     retirements = RetirementLog(workerCount: workerCount)
     // Zeroed memory is a table of free slots, and fresh from the kernel it takes room only where it is touched.
     guard let memory = unsafe calloc(slotCount, MemoryLayout<SessionSlot>.stride) else {
@@ -95,7 +115,9 @@ public final class SessionTable {
   }
 
   deinit {
-    for index in 0..<neverUsed { release(index) }
+    // Of the journal only what has ended: the rest is the next process's.
+    for entry in leaving[leavingHead...] { journal?.erase(Int(entry.index)) }
+    for index in 0..<neverUsed { releaseBlock(index) }
     unsafe free(slots)
   }
 
@@ -107,13 +129,17 @@ public final class SessionTable {
   /// `check` sees the final block before anybody else does, says whether the keys can be used, and may take engines out
   /// of its route.
   public func create(
-    _ template: SessionParameters, cipherKey: UnsafeRawBufferPointer,
-    authKey: UnsafeRawBufferPointer,
+    _ template: SessionParameters, request: SessionRequest = SessionRequest(service: .cipher),
+    cipherKey: UnsafeRawBufferPointer, authKey: UnsafeRawBufferPointer,
     check: (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
   ) -> Result<UInt64, SessionError> {
     reclaim()
     guard let index = takeIndex() else { return .failure(.tableFull) }
-    guard let block = unsafe makeBlock(template, cipherKey: cipherKey, authKey: authKey) else {
+    guard
+      let block = unsafe makeBlock(
+        template, request, at: index, cipherKey: cipherKey, authKey: authKey)
+    else {
+      journal?.erase(Int(index))
       spare.append(index)
       return .failure(.tableFull)
     }
@@ -123,10 +149,13 @@ public final class SessionTable {
     }
     guard outcome == .ok else {
       unsafe wipe(block)
+      journal?.erase(Int(index))
       spare.append(index)
       return .failure(outcome == .unsupported ? .unsupported : .keyUnusable)
     }
-    return .success(unsafe publish(block, at: index))
+    // 31 bits, never 0: an identifier is positive as the session message's i64, and never 0.
+    let generation = generations[Int(index)] % 0x7fff_ffff + 1
+    return .success(unsafe publish(block, at: index, generation: generation))
   }
 
   /// Destroys a live session of one of these services; false if there is none.
@@ -139,7 +168,7 @@ public final class SessionTable {
     return true
   }
 
-  /// Destroys all sessions: the front-end has left, or the device was reset.
+  /// Destroys all sessions but those that are held: the front-end has left, or the device was reset.
   public func destroyAll() {
     for index in 0..<neverUsed {
       // SAFETY: index < neverUsed ≤ slotCount; this thread is the only writer.
@@ -177,9 +206,15 @@ public final class SessionTable {
   private func giveMemoryBack() {
     guard mostHeld - openCount >= Self.returnThreshold, openCount <= mostHeld / 2 else { return }
     mostHeld = openCount
-    if openCount == 0 { leaving = [] }
+    if openCount == 0 {
+      leaving = []
+      if held.isEmpty { journal?.giveBack() }
+    }
     FreeMemory.giveBack()
   }
+
+  /// Whether sessions outlive the process.
+  public var isKept: Bool { journal != nil }
 
   /// Sessions destroyed whose keys some worker may still hold.
   public var leavingCount: Int { leaving.count - leavingHead }
@@ -237,20 +272,37 @@ public final class SessionTable {
   // MARK: - Slots
 
   private func takeIndex() -> UInt32? {
-    guard openCount < capacity else { return nil }
+    guard openCount + held.count < capacity else { return nil }
     // The oldest free index first would spread generations evenly; the newest is warm in the cache and as safe.
     if let index = spare.popLast() { return index }
     guard Int(neverUsed) < slotCount else { return nil }
-    generations.append(0)
-    neverUsed += 1
+    useIndices(neverUsed + 1)
     return neverUsed - 1
   }
 
-  private func publish(_ block: UnsafeMutablePointer<SessionBlock>, at index: UInt32) -> UInt64 {
-    // 31 bits, never 0: an identifier is positive as the session message's i64, and never 0.
-    let generation = generations[Int(index)] % 0x7fff_ffff + 1
+  /// Takes indices below a number into use.
+  func useIndices(_ count: UInt32) {
+    journal?.use(slots: Int(count))
+    while neverUsed < count {
+      generations.append(firstGeneration)
+      neverUsed += 1
+    }
+  }
+
+  func publish(
+    _ block: UnsafeMutablePointer<SessionBlock>, at index: UInt32, generation: UInt32
+  ) -> UInt64 {
     generations[Int(index)] = generation
     let identifier = UInt64(generation) << 32 | UInt64(index)
+    // Before anybody can know of it.
+    journal?.commit(identifier, at: Int(index))
+    unsafe show(block, identifier)
+    return identifier
+  }
+
+  /// Lets workers find a session.
+  func show(_ block: UnsafeMutablePointer<SessionBlock>, _ identifier: UInt64) {
+    let index = UInt32(truncatingIfNeeded: identifier)
     // SAFETY: index < slotCount; nobody reads `block` of this slot before the identifier is stored.
     let slot = unsafe slots + Int(index)
     unsafe slot.pointee.block = block
@@ -259,10 +311,10 @@ public final class SessionTable {
     openCount += 1
     mostHeld = max(mostHeld, openCount + leavingCount)
     createdCount += 1
-    return identifier
   }
 
   private func retire(_ index: UInt32) {
+    journal?.end(Int(index))
     // SAFETY: index belongs to a live session of this table.
     unsafe cring_store64_release(slots + Int(index), 0)
     leaving.append((retirements.append(index), index))
@@ -270,7 +322,12 @@ public final class SessionTable {
     destroyedCount += 1
   }
 
-  private func release(_ index: UInt32) {
+  func release(_ index: UInt32) {
+    releaseBlock(index)
+    journal?.erase(Int(index))
+  }
+
+  private func releaseBlock(_ index: UInt32) {
     // SAFETY: index < slotCount; no worker uses the block any more.
     let slot = unsafe slots + Int(index)
     if let block = unsafe slot.pointee.block { unsafe wipe(block) }
@@ -279,33 +336,61 @@ public final class SessionTable {
 
   // MARK: - Blocks
 
-  private func makeBlock(
-    _ template: SessionParameters, cipherKey: UnsafeRawBufferPointer,
-    authKey: UnsafeRawBufferPointer
+  /// A block, with the keys behind it or in the journal; nil where there is no memory.
+  func makeBlock(
+    _ template: SessionParameters, _ request: SessionRequest, at index: UInt32,
+    cipherKey: UnsafeRawBufferPointer, authKey: UnsafeRawBufferPointer
   ) -> UnsafeMutablePointer<SessionBlock>? {
     let header = MemoryLayout<SessionBlock>.stride
-    let byteCount = header + cipherKey.count + authKey.count
+    let byteCount = journal == nil ? header + cipherKey.count + authKey.count : header
     guard let raw = unsafe pool.take(byteCount) else { return nil }
-    // SAFETY: the allocation has room for the header and both keys; the sources are the caller's for this call.
-    let keys = unsafe (raw + header).assumingMemoryBound(to: UInt8.self)
-    if let base = cipherKey.baseAddress { unsafe cring_copy(keys, base, cipherKey.count) }
-    if let base = authKey.baseAddress {
-      unsafe cring_copy(keys + cipherKey.count, base, authKey.count)
+    let keys: UnsafeMutablePointer<UInt8>
+    if let journal {
+      unsafe keys = journal.write(
+        request, connection: connection, at: Int(index), cipherKey: cipherKey, authKey: authKey)
+    } else {
+      // SAFETY: the allocation has room for the header and both keys; the sources are the caller's for this call.
+      unsafe keys = (raw + header).assumingMemoryBound(to: UInt8.self)
+      if let base = cipherKey.baseAddress { unsafe cring_copy(keys, base, cipherKey.count) }
+      if let base = authKey.baseAddress {
+        unsafe cring_copy(keys + cipherKey.count, base, authKey.count)
+      }
     }
+    return unsafe fill(
+      raw, byteCount: byteCount, template, request, keys: keys,
+      counts: (UInt32(cipherKey.count), UInt32(authKey.count)))
+  }
+
+  /// A block for keys that are in the journal already; nil where there is no memory.
+  func makeBlock(
+    _ template: SessionParameters, _ request: SessionRequest,
+    keys: UnsafeMutablePointer<UInt8>
+  ) -> UnsafeMutablePointer<SessionBlock>? {
+    let byteCount = MemoryLayout<SessionBlock>.stride
+    guard let raw = unsafe pool.take(byteCount) else { return nil }
+    return unsafe fill(
+      raw, byteCount: byteCount, template, request, keys: keys,
+      counts: (request.cipherKeyByteCount, request.authKeyByteCount))
+  }
+
+  private func fill(
+    _ raw: UnsafeMutableRawPointer, byteCount: Int, _ template: SessionParameters,
+    _ request: SessionRequest, keys: UnsafeMutablePointer<UInt8>, counts: (UInt32, UInt32)
+  ) -> UnsafeMutablePointer<SessionBlock> {
     var parameters = template
     unsafe parameters.cipherKey = UnsafePointer(keys)
-    parameters.cipherKeyByteCount = UInt32(cipherKey.count)
-    unsafe parameters.authKey = UnsafePointer(keys + cipherKey.count)
-    parameters.authKeyByteCount = UInt32(authKey.count)
+    parameters.cipherKeyByteCount = counts.0
+    unsafe parameters.authKey = UnsafePointer(keys + Int(counts.0))
+    parameters.authKeyByteCount = counts.1
     let block = unsafe raw.bindMemory(to: SessionBlock.self, capacity: 1)
     unsafe block.initialize(
       to: SessionBlock(
         parameters: parameters, row: StatisticsRow(parameters).index, byteCount: byteCount,
-        createdAt: UInt64(start.duration(to: clock.now).components.seconds)))
+        request: request, createdAt: UInt64(start.duration(to: clock.now).components.seconds)))
     return unsafe block
   }
 
-  private func wipe(_ block: UnsafeMutablePointer<SessionBlock>) {
+  func wipe(_ block: UnsafeMutablePointer<SessionBlock>) {
     // SAFETY: the caller owns the block alone; byteCount is the allocation's.
     let byteCount = unsafe block.pointee.byteCount
     unsafe cring_wipe(block, byteCount)

@@ -21,6 +21,8 @@ public enum MemoryError: Error, Hashable, Sendable {
 @safe
 final class MappedRegion: Sendable {
   let description: RegionDescription
+  /// Of its file.
+  let identity: FileIdentity
   private let mapping: MappedMemory
   /// Bytes between the mapping's start and the region's.
   private let lead: Int
@@ -38,6 +40,7 @@ final class MappedRegion: Sendable {
     let actual: UInt64
     do throws(SystemError) {
       actual = try file.byteCount()
+      identity = try file.identity()
     } catch { throw .system(error) }
     guard actual >= needed else { throw .fileTooShort(needed: needed, actual: actual) }
     do throws(SystemError) {
@@ -91,6 +94,8 @@ public final class MemoryMap: Sendable {
 
   /// Whether a region's file was truncated under us: no queue may run on this map any more.
   public var isLost: Bool { regions.contains(where: \.isLost) }
+  /// The file behind the lowest region, by which a guest is known again; nil for a map without memory.
+  public var identity: FileIdentity? { regions.first?.identity }
 
   /// This map and one more region.
   ///

@@ -42,6 +42,13 @@ extension MappedMemory {
   ///
   /// Pages are locked when they are first touched; all of them count.
   public borrowing func holdSecrets() { unsafe clinux_hold_secrets(base, byteCount) }
+
+  /// The same of a part, at multiples of the page size.
+  public borrowing func holdSecrets(offset: Int, byteCount: Int) {
+    precondition(offset >= 0 && byteCount >= 0 && offset <= self.byteCount - byteCount)
+    // SAFETY: the part lies inside the mapping, checked above.
+    unsafe clinux_hold_secrets(base + offset, byteCount)
+  }
 }
 
 extension MappedMemory {

@@ -66,6 +66,13 @@ public func prepareInheritedSocket(_ rawValue: Int32) throws(SystemError) {
   else { throw .last("preparing descriptor \(rawValue)") }
 }
 
+/// Makes an inherited file like our own: closed on exec.
+public func prepareInheritedFile(_ rawValue: Int32) throws(SystemError) {
+  guard fcntl(rawValue, F_SETFD, FD_CLOEXEC) == 0 else {
+    throw .last("preparing descriptor \(rawValue)")
+  }
+}
+
 /// A Unix socket that sends datagrams and waits for room no longer than some seconds.
 public func makeDatagramSocket(patienceSeconds: Int) throws(SystemError) -> FileDescriptor {
   let rawValue = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -82,28 +89,18 @@ extension FileDescriptor {
   /// Sends one datagram to a Unix address, never raising `SIGPIPE`.
   ///
   /// - `name`: what follows the family: at most 108 bytes, a path with its final zero, or an abstract name behind one.
+  /// - `descriptors`: go with it, and stay the caller's.
   public borrowing func sendDatagram(
-    _ bytes: [UInt8], to name: [UInt8], waits: Bool
+    _ bytes: [UInt8], to name: [UInt8], waits: Bool, descriptors: [Int32] = []
   ) throws(SystemError) {
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
     let call = "notifying the service manager"
-    guard name.count <= MemoryLayout.size(ofValue: address.sun_path) else {
-      throw SystemError(call: call, code: ENAMETOOLONG)
+    // SAFETY: bytes, name and descriptors live through the call, each with its own length.
+    let sent = unsafe clinux_send_to(
+      rawValue, bytes, bytes.count, name, name.count, descriptors, descriptors.count,
+      waits ? 1 : 0)
+    guard try checked(call, sent) == bytes.count else {
+      throw SystemError(call: call, code: EMSGSIZE)
     }
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
-    let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
-    let flags = Int32(MSG_NOSIGNAL) | (waits ? 0 : Int32(MSG_DONTWAIT))
-    let descriptor = rawValue
-    // SAFETY: address and bytes live through the call, each with its own length.
-    let sent = try retrying(call) {
-      unsafe withUnsafePointer(to: &address) { pointer in
-        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          unsafe sendto(descriptor, bytes, bytes.count, flags, $0, length)
-        }
-      }
-    }
-    guard sent == bytes.count else { throw SystemError(call: call, code: EMSGSIZE) }
   }
 }
 

@@ -16,6 +16,8 @@ public enum ServiceState: Hashable, Sendable {
   case status(String)
   /// The `errno` value of what went wrong.
   case errno(Int32)
+  /// Whatever is in the store by this name goes.
+  case forgetDescriptors(String)
 
   var text: String {
     switch self {
@@ -27,6 +29,7 @@ public enum ServiceState: Hashable, Sendable {
     case .status(let line):
       "STATUS=\(line.split(whereSeparator: \.isNewline).joined(separator: " "))"
     case .errno(let code): "ERRNO=\(code)"
+    case .forgetDescriptors(let name): "FDSTOREREMOVE=1\nFDNAME=\(name)"
     }
   }
 }
@@ -79,5 +82,14 @@ public final class ServiceNotifier: Sendable {
   public func send(_ states: [ServiceState], waits: Bool = true) throws(SystemError) {
     let text = states.map(\.text).joined(separator: "\n")
     try socket.sendDatagram(Array(text.utf8), to: name, waits: waits)
+  }
+  /// Puts a descriptor into the manager's store, out of which the service's next process gets it.
+  ///
+  /// `name`: printable, at most 255 bytes, without colons. Whether the manager takes it cannot be known. It does not
+  /// look whether the other end hangs up (`FDPOLL=0`), as a file in memory has none.
+  public func store(_ descriptor: Int32, name: String) throws(SystemError) {
+    let text = "FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0"
+    try socket.sendDatagram(
+      Array(text.utf8), to: self.name, waits: true, descriptors: [descriptor])
   }
 }

@@ -17,6 +17,27 @@ public struct ActivatedSocket: Hashable, Sendable {
   }
 }
 
+/// A descriptor that an earlier process has put into the service manager's store.
+public struct StoredFile: Hashable, Sendable {
+  /// The number, which the daemon owns; closed on exec.
+  public var rawValue: Int32
+  /// As it was stored by.
+  public var name: String
+
+  public init(rawValue: Int32, name: String) {
+    self.rawValue = rawValue
+    self.name = name
+  }
+}
+
+/// What came with the process.
+public struct PassedDescriptors: Hashable, Sendable {
+  public var sockets: [ActivatedSocket] = []
+  public var files: [StoredFile] = []
+
+  public init() {}
+}
+
 /// What is wrong with sockets that were handed over: what, where, and what would be right.
 public struct ActivationError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String
@@ -30,20 +51,26 @@ public enum SocketActivation {
   /// The first one's number; the others follow.
   public static let firstDescriptor: Int32 = 3
 
-  /// Reads `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`, removes them, and takes over the sockets they promise.
+  /// Reads `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`, removes them, and takes over what they promise: sockets, and
+  /// stored files, whose names begin with `storedPrefix`.
   ///
   /// Empty where there are none. To be called before there are other threads. Throws the first thing that is wrong.
-  public static func takeFromEnvironment() throws(ActivationError) -> [ActivatedSocket] {
+  public static func takeFromEnvironment(
+    storedPrefix: String
+  ) throws(ActivationError) -> PassedDescriptors {
     let process = EnvironmentVariable.take("LISTEN_PID")
     let count = EnvironmentVariable.take("LISTEN_FDS")
     let names = EnvironmentVariable.take("LISTEN_FDNAMES")
-    return try take(process: process, count: count, names: names, first: firstDescriptor)
+    return try take(
+      process: process, count: count, names: names, first: firstDescriptor,
+      storedPrefix: storedPrefix)
   }
 
   static func take(
-    process: String?, count: String?, names: String?, first: Int32
-  ) throws(ActivationError) -> [ActivatedSocket] {
-    guard let count else { return [] }
+    process: String?, count: String?, names: String?, first: Int32, storedPrefix: String
+  ) throws(ActivationError) -> PassedDescriptors {
+    var passed = PassedDescriptors()
+    guard let count else { return passed }
     guard process == "\(getpid())" else {
       throw ActivationError(
         "LISTEN_PID is \(process ?? "not set") and this process is \(getpid()): the sockets are somebody else's; "
@@ -62,11 +89,28 @@ public enum SocketActivation {
         "LISTEN_FDNAMES has \(words.count) names for \(number) sockets; it is the service manager's to set"
       )
     }
-    var sockets: [ActivatedSocket] = []
     for index in 0..<Int(number) {
-      sockets.append(try takeOver(first + Int32(index), name: words?[index] ?? "unknown"))
+      let (rawValue, name) = (first + Int32(index), words?[index] ?? "unknown")
+      if name.hasPrefix(storedPrefix) {
+        passed.files.append(try takeOverFile(rawValue, name: name))
+      } else {
+        passed.sockets.append(try takeOver(rawValue, name: name))
+      }
     }
-    return sockets
+    return passed
+  }
+
+  private static func takeOverFile(
+    _ rawValue: Int32, name: String
+  ) throws(ActivationError) -> StoredFile {
+    do throws(SystemError) {
+      try prepareInheritedFile(rawValue)
+    } catch {
+      throw ActivationError(
+        "descriptor \(rawValue) ('\(name)') of LISTEN_FDS cannot be used: \(error); it is the service manager's to pass"
+      )
+    }
+    return StoredFile(rawValue: rawValue, name: name)
   }
 
   private static func takeOver(

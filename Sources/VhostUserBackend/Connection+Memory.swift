@@ -55,6 +55,7 @@ extension Connection {
   private func exchangeMemory(for map: MemoryMap) {
     stopAll()
     memory = map
+    device.memoryChanged(map)
     startWhatMayRun()
   }
 }

@@ -9,7 +9,7 @@ internal import VhostUserProtocol
 final class Connection {
   let device: any VhostUserDevice
   let log: PeerLog
-  let channel = FrontendChannel()
+  let channel: FrontendChannel
   let rings: [Ring]
   var memory = MemoryMap()
   /// Accepted feature bits; valid once `hasFeatures`.
@@ -26,6 +26,7 @@ final class Connection {
 
   /// Takes over a connected stream socket.
   init(socket: consuming FileDescriptor, device: any VhostUserDevice, log: PeerLog) {
+    channel = FrontendChannel(peer: .of(socket))
     self.socket = socket
     self.device = device
     self.log = log
@@ -41,13 +42,15 @@ final class Connection {
   }
 
   /// Stops every ring, then tells the device; the socket closes with the last reference.
-  func close() {
+  ///
+  /// `serverStops`: it is not the front-end that has left.
+  func close(serverStops: Bool = false) {
     for ring in rings {
       stop(ring)
       ring.forgetAll()
     }
     channel.close()
-    device.connectionClosed()
+    if serverStops { device.connectionInterrupted() } else { device.connectionClosed() }
     memory = MemoryMap()
     log.log(.info, "front-end disconnected")
   }
@@ -156,6 +159,8 @@ final class Connection {
     case .resetDevice: resetDevice()
     case .createCryptoSession: createSession(message)
     case .closeCryptoSession: try closeSession(message)
+    case .setDeviceStateDescriptor: try setDeviceStateDescriptor(&message)
+    case .checkDeviceState: checkDeviceState()
     default: throw .unknownRequest
     }
   }

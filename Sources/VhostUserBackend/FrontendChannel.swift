@@ -1,4 +1,4 @@
-internal import LinuxSystem
+public import LinuxSystem
 internal import Synchronization
 internal import VhostUserProtocol
 
@@ -12,8 +12,10 @@ public final class FrontendChannel: Sendable {
   }
 
   private let state = Mutex(State())
+  /// The process that the front-end is, as far as the kernel says.
+  public let peer: PeerProcess
 
-  init() {}
+  init(peer: PeerProcess = .unknown) { self.peer = peer }
 
   /// Tells the front-end that the configuration space changed, so that it reads it again and interrupts the guest.
   ///

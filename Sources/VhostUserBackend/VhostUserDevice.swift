@@ -26,6 +26,10 @@ public protocol VhostUserDevice: AnyObject {
   func connectionOpened(_ frontend: FrontendChannel)
   /// The front-end left and every queue was stopped: drop sessions and negotiated state.
   func connectionClosed()
+  /// The server stops while the front-end is there, and every queue was stopped: keep what outlives the process.
+  func connectionInterrupted()
+  /// The front-end's memory is another from now on; no queue runs during the call.
+  func memoryChanged(_ memory: MemoryMap)
   /// Takes the accepted features, a subset of the offered; no queue runs during the call.
   func setFeatures(_ accepted: UInt64)
   /// Takes the accepted protocol features, a subset of the offered.
@@ -48,10 +52,26 @@ public protocol VhostUserDevice: AnyObject {
   func createSession(_ request: SessionRequest) -> Int64
   /// Closes a session; false if there is none of this identifier.
   func closeSession(_ id: UInt64) -> Bool
+  /// Begins to send the device's state to a descriptor, or to read one from it; false refuses.
+  ///
+  /// No queue runs. Never waits for the other side.
+  func beginStateTransfer(_ direction: StateTransferDirection, _ channel: consuming FileDescriptor)
+    -> Bool
+  /// Ends the transfer, waiting for it no longer than it may take; whether all of it went well.
+  func endStateTransfer() -> Bool
   /// Back to the initial state (`RESET_DEVICE`): sessions go; every queue was stopped before.
   func reset()
   /// One of `serviceDescriptors` has input, an error or a hang-up.
   func descriptorIsReady(_ descriptor: Int32)
+}
+
+extension VhostUserDevice {
+  public func connectionInterrupted() { connectionClosed() }
+  public func memoryChanged(_ memory: MemoryMap) {}
+  public func beginStateTransfer(
+    _ direction: StateTransferDirection, _ channel: consuming FileDescriptor
+  ) -> Bool { false }
+  public func endStateTransfer() -> Bool { false }
 }
 
 /// Why a device would not start a ring.

@@ -76,7 +76,8 @@ public final class VhostUserServer: @unchecked Sendable {
     defer { listener = nil }
 
     var connection: Connection?
-    defer { connection?.close() }
+    // The front-end may come back to the next process.
+    defer { connection?.close(serverStops: true) }
     if let descriptor = firstConnection.take() { connection = open(descriptor) }
     var isPausing = false
 

@@ -35,7 +35,7 @@ public final class Frontend: @unchecked Sendable {
       ProtocolFeature.multiqueue | ProtocolFeature.replyAcknowledgement
       | ProtocolFeature.cryptoSession | ProtocolFeature.config
       | ProtocolFeature.configureMemorySlots | ProtocolFeature.status
-      | ProtocolFeature.resetDevice
+      | ProtocolFeature.resetDevice | ProtocolFeature.deviceState
 
     /// The kind of rings to ask for.
     public var ring: RingKind {

@@ -64,6 +64,10 @@ extension FrontendRequest {
       MessageShape(.within(ConfigurationPayload.byteCounts))
     case .createCryptoSession:
       MessageShape(.session, ownReply: true)
+    case .setDeviceStateDescriptor:
+      MessageShape(.exactly(StateTransferPayload.byteCount), descriptors: 1...1, ownReply: true)
+    case .checkDeviceState:
+      MessageShape(.exactly(0), ownReply: true)
     default:
       nil
     }

@@ -23,6 +23,8 @@ struct Daemon {
   private let confinement: Confinement
   private let activation: Activation
   private let manager: ServiceManager
+  private let storedFiles: [StoredFile]
+  private let keepsSessions: Bool
   private let hidden: HiddenFeatures
   private let cache: CalibrationCache
   private let recalibrates: Bool
@@ -30,7 +32,8 @@ struct Daemon {
   init(
     _ effective: Configuration, file: CapabilityFile, endpoints: [DaemonEndpoint],
     activation: Activation, confinement: Confinement, manager: ServiceManager,
-    hidden: HiddenFeatures, cache: CalibrationCache, recalibrates: Bool
+    storedFiles: [StoredFile], keepsSessions: Bool, hidden: HiddenFeatures, cache: CalibrationCache,
+    recalibrates: Bool
   ) {
     self.effective = effective
     self.file = file
@@ -38,6 +41,8 @@ struct Daemon {
     self.confinement = confinement
     self.activation = activation
     self.manager = manager
+    self.storedFiles = storedFiles
+    self.keepsSessions = keepsSessions
     self.hidden = hidden
     self.cache = cache
     self.recalibrates = recalibrates
@@ -112,15 +117,21 @@ struct Daemon {
     var devices: [GuestDevice] = []
     var servers: [VhostUserServer] = []
     var firstWorker = 0
+    var store = SessionStore(
+      manager, files: storedFiles, isWanted: keepsSessions, logger: logger)
     for (index, endpoint) in endpoints.enumerated() {
       let configuration = deviceConfiguration(index)
+      let journal = store.journal(
+        ofDevice: configuration.name,
+        slotCount: DeviceCore.slotCount(capacity: configuration.settings.maximumSessionCount))
       let device = try GuestDevice(
         configuration: configuration, workers: effective.workers, firstWorker: firstWorker,
-        algorithms: table, engines: engines, hidden: hidden, logger: logger)
+        algorithms: table, engines: engines, hidden: hidden, journal: journal, logger: logger)
       firstWorker += configuration.settings.queueCount
       servers.append(try makeServer(endpoint, device, logger))
       devices.append(device)
     }
+    store.finish()
     // Only now: a start that fails is one line.
     report(engines, measured, logger)
     return Parts(

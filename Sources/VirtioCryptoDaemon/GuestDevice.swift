@@ -36,8 +36,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private(set) var frontend: FrontendChannel?
   private let queueCounters: [QueueCounters]
   private let sessionCounters = SessionCounters()
-  private let logger: Logger
-  private let peerLog: PeerLog
+  let logger: Logger
+  let peerLog: PeerLog
   /// Signalled by workers that have let go of sessions, or whose ring is corrupt, and by who wants a sign of life.
   let attention: EventFD
   /// Of other threads to the server's.
@@ -47,6 +47,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   var connectionChanged: @Sendable () -> Void = {}
 
   private var features: UInt64 = 0
+  /// The file of the guest's memory, once the front-end has shared it.
+  var memoryIdentity: FileIdentity?
+  /// The device's state on its way to or from another host.
+  var transfer: StateTransfer?
   private var workers: [QueueWorker?]
   private var faultIsLogged: [Bool]
   /// The loss of guest memory is told once for each front-end.
@@ -76,7 +80,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   init(
     configuration: DeviceConfiguration, workers workerConfiguration: WorkerConfiguration,
     firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, hidden: HiddenFeatures,
-    logger: Logger
+    journal: SessionJournal? = nil, logger: Logger
   ) throws {
     name = configuration.name
     socketPath = configuration.socketPath
@@ -98,7 +102,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       queueCount: settings.queueCount, nanosecondsPerTick: TickClock.nanosecondsPerTick)
     limits.set(LimitSettings(settings.limits))
     let validation = try ValidationLane(engines)
-    core = unsafe DeviceCore(offer: offer) { unsafe validation.check($0) }
+    let restorationStart = ContinuousClock.now
+    core = unsafe DeviceCore(offer: offer, journal: journal) { unsafe validation.check($0) }
+    let restorationDuration = restorationStart.duration(to: .now)
     queueCounters = try (0..<settings.queueCount).map { _ in
       try QueueCounters(rowCount: StatisticsRow.count)
     }
@@ -116,6 +122,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     logger[metadataKey: "device"] = "\(name)"
     self.logger = logger
     peerLog = PeerLog(logger)
+    reportRestoration(restorationDuration)
+    Self.prepareStateTransfers()
   }
 
   /// A lane of the control side's own, which tries the keys of new sessions and runs nothing.
@@ -146,7 +154,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     ProtocolFeature.multiqueue | ProtocolFeature.replyAcknowledgement
       | ProtocolFeature.cryptoSession | ProtocolFeature.backendRequests
       | ProtocolFeature.backendSendDescriptor | ProtocolFeature.configureMemorySlots
-      | ProtocolFeature.status | ProtocolFeature.resetDevice
+      | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.deviceState
       | (hidden.config ? 0 : ProtocolFeature.config)
   }
 
@@ -156,13 +164,24 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   func connectionOpened(_ frontend: FrontendChannel) {
     self.frontend = frontend
     lossIsLogged = false
+    core.beginConnection()
     shown.withLock { $0.connected = true }
     connectionChanged()
   }
 
   func connectionClosed() {
+    core.endConnection()
+    countSessions()
+    wakeForRetirements()
+    endConnection()
+  }
+
+  /// Forgets all of the connection but its sessions.
+  func endConnection() {
+    transfer?.cancel()
+    transfer = nil
     frontend = nil
-    destroySessions()
+    memoryIdentity = nil
     core.negotiate(features: 0)
     features = 0
     status = 0
@@ -207,6 +226,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     guard Int(setup.size) <= maximumQueueSize else {
       throw QueueStartError(reason: "the ring is larger than the device's queue-size")
     }
+    // From here on somebody could use them.
+    settleHeldSessions(isFinal: true)
     if setup.index == offer.dataQueueCount {
       control = try makeControlService(
         setup, eventIndex: RingFeatures(features).eventIndex, core: core)
@@ -313,6 +334,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   func closeSession(_ id: UInt64) -> Bool {
+    settleHeldSessions(isFinal: false)
     defer { countSessions() }
     do throws(Refusal) {
       try core.destroySession(id, services: .all)
@@ -322,6 +344,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   private func destroySessions() {
+    core.destroyHeld()
     core.sessions.destroyAll()
     countSessions()
     wakeForRetirements()
@@ -340,7 +363,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   /// Brings the counters that others read in line with the session table.
-  private func countSessions() {
+  func countSessions() {
     sessionCounters.update(
       created: core.sessions.createdCount, destroyed: core.sessions.destroyedCount,
       refused: core.refusedCount)

@@ -94,6 +94,12 @@ struct VhostUserCrypto: ParsableCommand {
 
   @Flag(
     help: """
+      Let sessions end with the daemon, even where the service manager could keep them for the next one.
+      """)
+  var noSessionStore = false
+
+  @Flag(
+    help: """
       Measure again which engine is fastest for what, although the cache knows.
       """)
   var recalibrate = false
@@ -152,7 +158,7 @@ struct VhostUserCrypto: ParsableCommand {
       return
     }
     let manager = ServiceManager.takeFromEnvironment()
-    let activation = try activation(&effective)
+    let (activation, files) = try activation(&effective)
     let confinement: Confinement
     do throws(StartError) {
       confinement = try Confinement(rights)
@@ -161,7 +167,8 @@ struct VhostUserCrypto: ParsableCommand {
       code: Daemon(
         effective, file: CapabilityFile(start: file, path: config),
         endpoints: endpoints(effective, activation), activation: activation,
-        confinement: confinement, manager: manager,
+        confinement: confinement, manager: manager, storedFiles: files,
+        keepsSessions: !noSessionStore,
         hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
       ).run()
@@ -222,11 +229,13 @@ struct VhostUserCrypto: ParsableCommand {
     return (2...).lazy.map { "\(base)-\($0)" }.first { !taken.contains($0) } ?? base
   }
 
-  /// The sockets that a service manager gave, and the devices that come with them.
-  private func activation(_ effective: inout Configuration) throws -> Activation {
+  /// The sockets that a service manager gave, and the devices that come with them; and what it has kept for us.
+  private func activation(
+    _ effective: inout Configuration
+  ) throws -> (Activation, [StoredFile]) {
     do throws(ActivationError) {
-      return try Activation(
-        SocketActivation.takeFromEnvironment(), for: &effective, fd: fd)
+      let passed = try SocketActivation.takeFromEnvironment(storedPrefix: SessionStore.prefix)
+      return (try Activation(passed.sockets, for: &effective, fd: fd), passed.files)
     } catch { throw complaint("\(error)", EX_CONFIG) }
   }
 

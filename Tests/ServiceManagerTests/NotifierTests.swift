@@ -95,9 +95,11 @@ struct NotifierTests {
     for (name, value) in names { setenv(name, value, 1) }
     #expect(ServiceManager.takeFromEnvironment().notifier != nil)
     // Somebody else's sockets are an error, and gone all the same.
-    #expect(throws: ActivationError.self) { try SocketActivation.takeFromEnvironment() }
+    #expect(throws: ActivationError.self) {
+      try SocketActivation.takeFromEnvironment(storedPrefix: "kept-")
+    }
     for name in names.keys { #expect(getenv(name) == nil, "\(name)") }
-    #expect(try SocketActivation.takeFromEnvironment() == [])
+    #expect(try SocketActivation.takeFromEnvironment(storedPrefix: "kept-") == PassedDescriptors())
   }
 
   @Test func theJournalIsKnownByItsInode() throws {

@@ -14,7 +14,9 @@ struct SocketActivationTests {
   private func take(
     _ first: Int32, count: String = "1", names: String? = nil, process: String? = "\(getpid())"
   ) throws -> [ActivatedSocket] {
-    try SocketActivation.take(process: process, count: count, names: names, first: first)
+    try SocketActivation.take(
+      process: process, count: count, names: names, first: first, storedPrefix: "kept-"
+    ).sockets
   }
 
   private func complaint(_ body: () throws -> [ActivatedSocket]) -> String {

@@ -35,11 +35,17 @@ public final class ManagerSocket: Sendable {
   }
 
   /// The next datagram; nil when none comes in time.
+  ///
+  /// What is to be kept is not kept here, and passed by: `StoringService` does that.
   public func poll(milliseconds: Int32) -> String? {
-    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    guard Foundation.poll(&entry, 1, milliseconds) == 1 else { return nil }
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    let count = recv(descriptor, &buffer, buffer.count, 0)
-    return count < 0 ? nil : String(decoding: buffer.prefix(count), as: UTF8.self)
+    while true {
+      var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      guard Foundation.poll(&entry, 1, milliseconds) == 1 else { return nil }
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      let count = recv(descriptor, &buffer, buffer.count, 0)
+      guard count >= 0 else { return nil }
+      let text = String(decoding: buffer.prefix(count), as: UTF8.self)
+      if !text.hasPrefix("FDSTORE") { return text }
+    }
   }
 }

@@ -29,6 +29,16 @@ int clinux_eventfd(unsigned count, int nonblocking);
 // Reads an eventfd's count without waiting, whether or not it is non-blocking. -errno.
 long clinux_read8_nowait(int fd, uint64_t *value);
 int clinux_memfd_create(const char *name, int sealable);
+// A file in memory keeps its size from now on, and its seals.
+int clinux_seal_size(int fd);
+// 1 where a file can neither grow nor shrink, 0 where it can.
+int clinux_size_is_sealed(int fd);
+// Gives a part of a file in memory back to the system; it reads as zeros.
+int clinux_discard(int fd, uint64_t offset, uint64_t count);
+// Who made the other end of a Unix socket; the process is 0 where it has no number in this one's namespace.
+int clinux_peer(int fd, int *process, unsigned *user);
+// Sends no signal. Not where the filter of system calls is.
+int clinux_process_exists(int process);
 int clinux_accept(int fd);
 int clinux_socket_unix(int nonblocking);
 int clinux_socketpair_unix(int fds[2]);
@@ -41,6 +51,9 @@ long clinux_receive(int fd, void *bytes, size_t byte_count, int *descriptors, si
                     int wait);
 // One sendmsg; never raises SIGPIPE.
 long clinux_send(int fd, const void *bytes, size_t byte_count, const int *descriptors, size_t descriptor_count, int wait);
+// One datagram to a Unix address, whose family `name` follows; never raises SIGPIPE.
+long clinux_send_to(int fd, const void *bytes, size_t byte_count, const uint8_t *name, size_t name_count,
+                    const int *descriptors, size_t descriptor_count, int wait);
 
 // Nobody but root reads this process's memory, no core file holds it, and no crash report shows it: faults just end it.
 int clinux_forbid_dumps(void);

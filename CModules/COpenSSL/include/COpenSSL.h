@@ -88,6 +88,9 @@ bool copenssl_mac_rekey(EVP_MAC_CTX *context, const uint8_t *key, size_t key_cou
     COPENSSL_UNALLOCATING;
 void copenssl_mac_free(EVP_MAC_CTX *context) COPENSSL_UNALLOCATING;
 
+// The SHA-256 of bytes in one go, by libcrypto's default provider; false on failure.
+bool copenssl_sha256(const void *bytes, size_t count, uint8_t result[32]) COPENSSL_UNALLOCATING;
+
 EVP_MD_CTX *copenssl_digest_new(void) COPENSSL_UNALLOCATING;
 // Leaves nothing of what the context has hashed; null is allowed.
 void copenssl_digest_reset(EVP_MD_CTX *context) COPENSSL_UNALLOCATING;
