@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean
+.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -120,7 +120,31 @@ lint: ## style, by swift-format; must be clean
 format: ## apply the style
 	$(SWIFT) format --in-place --recursive --parallel $(SOURCES)
 
-check: lint test ## all that must be green before a commit
+# What fuzzing needs beside Swift, which has libFuzzer: libstdc++ to link with it, and jq for the table of coverage.
+FUZZ_PACKAGES := libstdc++-12-dev jq
+
+fuzz-packages: ## install what fuzzing needs from Debian (needs root)
+	@dpkg -s $(FUZZ_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(FUZZ_PACKAGES); }
+
+# Under sanitizers, in folders of their own: .build/fuzz, .build/fuzz-work, and .build/fuzz-finds for what is found.
+FUZZ_SECONDS ?= 60
+FUZZ_MINUTES ?= 60
+FUZZ_TARGETS ?=
+
+fuzz-smoke: packages fuzz-packages ## a minute of fuzzing of each parser (FUZZ_SECONDS=60, FUZZ_TARGETS=all); fails on a find
+	@Tests/Fuzz/fuzz.sh run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+fuzz: packages fuzz-packages ## the same for so many minutes in all (FUZZ_MINUTES=60)
+	@Tests/Fuzz/fuzz.sh share $(FUZZ_MINUTES) $(FUZZ_TARGETS)
+
+fuzz-corpus: packages fuzz-packages ## what fuzzing has found of use so far, made small, becomes Tests/Fuzz/Corpus
+	@Tests/Fuzz/fuzz.sh merge $(FUZZ_TARGETS)
+
+fuzz-coverage: packages fuzz-packages ## lines of each parser that the corpus reaches
+	@Tests/Fuzz/fuzz.sh coverage
+
+check: lint test fuzz-smoke ## all that must be green before a commit
 
 algorithm-table: build guest ## the README's table of symmetric algorithms: engines here and in a guest with AF_ALG, and peers
 	@Tests/Guest/algorithm-table.sh

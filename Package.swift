@@ -37,6 +37,11 @@ let testSettings: [SwiftSetting] =
     .treatAllWarnings(as: .error),
   ]
 
+/// What feeds the parsers is quick, while these keep all of their checks.
+let fuzzSettings: [SwiftSetting] =
+  ProcessInfo.processInfo.environment["FUZZ"].map { $0 == "coverage" } == false
+  ? [.unsafeFlags(["-O"])] : []
+
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -246,6 +251,16 @@ let package = Package(
       linkerSettings: [
         .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--strip-debug"])
       ]),
+    // Of the tests: what fuzzers feed; the fuzzing program itself is built apart, below.
+    .target(
+      name: "FuzzEntries",
+      dependencies: [
+        "Capabilities", "CryptoDevice", "CryptoTypes", "EngineContract", "EngineOpenSSL",
+        "GuestMemory", "LinuxSystem", "TestSupport", "VhostUserBackend", "VhostUserFrontend",
+        "VhostUserProtocol", "VirtQueue", "VirtioSpec", logging,
+      ],
+      path: "Tests/FuzzEntries", swiftSettings: testSettings + fuzzSettings),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzEntries"], swiftSettings: testSettings),
     .target(name: "CExitWatch", path: "Tests/ExitWatch"),
     // Of the tests: makes and ends sessions in a journal, one instruction after the other.
     .executableTarget(
@@ -262,6 +277,7 @@ let package = Package(
     integration("KernelEngineTests"),
     integration("SessionStoreTests", ["CStepWatch", "CryptoDevice"]),
     integration("TrafficTests"),
+    integration("ModelTests"),
     integration("ConfinementTests"),
     integration("PerformanceGuardTests"),
     integration("KeyTests", ["CExitWatch"]),
@@ -282,5 +298,20 @@ if hasIPsecMB {
     tests(
       of: "EngineIPsecMB",
       ["CIPsecMB", "CryptoTypes", "EngineContract", "EngineTestSupport", "TestSupport"]),
+  ]
+}
+
+// The fuzzing program needs Swift's libFuzzer, whose path Tests/Fuzz/fuzz.sh puts into FUZZ; "coverage" makes one that only
+// replays.
+if let library = ProcessInfo.processInfo.environment["FUZZ"] {
+  let hasLibrary = library != "coverage"
+  package.products.append(.executable(name: "fuzz", targets: ["fuzz"]))
+  package.targets += [
+    .target(name: "CFuzzDriver", path: "Tests/FuzzDriver"),
+    .executableTarget(
+      name: "fuzz", dependencies: ["FuzzEntries"] + (hasLibrary ? ["CFuzzDriver"] : []),
+      path: "Tests/Fuzz", exclude: ["Corpus", "Dictionaries", "fuzz.sh"],
+      swiftSettings: testSettings + (hasLibrary ? [.define("LIBFUZZER")] : []),
+      linkerSettings: hasLibrary ? [.unsafeFlags([library]), .linkedLibrary("stdc++")] : []),
   ]
 }

@@ -1,0 +1,103 @@
+// fuzz: feeds the entries of FuzzEntries. Built by `make fuzz-smoke` and its like, in a folder of its own, with sanitizers.
+//
+//   fuzz --list
+//   fuzz --write-seeds TARGET FOLDER    where fuzzing begins
+//   fuzz --replay TARGET FOLDER …       seeds and files once, without libFuzzer
+//   fuzz TARGET [libFuzzer's options and folders]
+
+import Foundation
+import FuzzEntries
+
+#if LIBFUZZER
+  import CFuzzDriver
+#endif
+
+@main
+enum Fuzz {
+  /// The entry that is fed; libFuzzer's callback can carry nothing.
+  private nonisolated(unsafe) static var entry: (any FuzzEntry)?
+
+  static func main() throws {
+    let words = Array(CommandLine.arguments.dropFirst())
+    switch words.first {
+    case "--list": for target in FuzzTarget.allCases { print(target.rawValue) }
+    case "--write-seeds" where words.count == 3: try writeSeeds(target(words[1]), to: words[2])
+    case "--replay" where words.count >= 2: try replay(target(words[1]), words.dropFirst(2))
+    default: try fuzz(words)
+    }
+  }
+
+  private static func target(_ word: String) throws -> FuzzTarget {
+    guard let target = FuzzTarget(rawValue: word) else {
+      throw FuzzError(
+        "\(word) is none of " + FuzzTarget.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    return target
+  }
+
+  private static func writeSeeds(_ target: FuzzTarget, to folder: String) throws {
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for (number, seed) in target.seeds.enumerated() {
+      try Data(seed).write(to: URL(filePath: "\(folder)/seed-\(number)"))
+    }
+  }
+
+  private static func replay(_ target: FuzzTarget, _ folders: ArraySlice<String>) throws {
+    let entry = try target.entry()
+    var inputs = target.seeds
+    for folder in folders {
+      for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+        inputs.append([UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\(name)"))))
+      }
+    }
+    for bytes in inputs {
+      var input = FuzzInput(bytes)
+      try entry.run(&input)
+    }
+    print("\(target.rawValue): \(inputs.count) inputs")
+  }
+
+  #if LIBFUZZER
+    /// libFuzzer starts this program again for a part of its work, without the target's name: the environment keeps it.
+    private static let variable = "FUZZ_TARGET"
+
+    private static func fuzz(_ words: [String]) throws {
+      var arguments = CommandLine.arguments
+      if let first = words.first, FuzzTarget(rawValue: first) != nil {
+        setenv(variable, first, 1)
+        arguments.remove(at: 1)
+      }
+      entry = try target(ProcessInfo.processInfo.environment[variable] ?? words.first ?? "").entry()
+      var count = Int32(arguments.count)
+      var pointers = arguments.map { strdup($0) } + [nil]
+      let status = pointers.withUnsafeMutableBufferPointer { buffer in
+        var start = buffer.baseAddress
+        return LLVMFuzzerRunDriver(&count, &start) { data, count in
+          Fuzz.run(UnsafeBufferPointer(start: data, count: count))
+          return 0
+        }
+      }
+      exit(status)
+    }
+
+    private static func run(_ bytes: UnsafeBufferPointer<UInt8>) {
+      var input = FuzzInput(bytes)
+      do {
+        try entry?.run(&input)
+      } catch {
+        // libFuzzer sees the signal, and writes the input down.
+        FileHandle.standardError.write(Data("found: \(error)\n".utf8))
+        abort()
+      }
+    }
+  #else
+    private static func fuzz(_ words: [String]) throws {
+      throw FuzzError("this build only replays")
+    }
+  #endif
+}
+
+private struct FuzzError: Error, CustomStringConvertible {
+  var description: String
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,2 @@
+// The library has the code: what is here makes a module of the header.
+#include "FuzzDriver.h"

@@ -1,0 +1,133 @@
+import GuestMemory
+import LinuxSystem
+import VhostUserBackend
+import VhostUserProtocol
+import VirtQueue
+
+/// A device behind the protocol's server: it reads the rings that it is given, and minds the order of calls.
+final class RecordingDevice: VhostUserDevice {
+  private final class Running {
+    let setup: QueueSetup
+    var base: UInt32
+    init(_ setup: consuming QueueSetup) {
+      base = setup.base
+      self.setup = setup
+    }
+  }
+
+  private var running: [Int: Running] = [:]
+  private var corrupt: Set<Int> = []
+  private var isOpen = false
+  private var problem: String?
+  private var sessionCount: Int64 = 0
+  private var channel: FrontendChannel?
+  var status: UInt8 = 0
+
+  private func expect(_ condition: Bool, _ what: String) {
+    if !condition { problem = problem ?? what }
+  }
+
+  func checkEnd() throws {
+    expect(!isOpen && running.isEmpty, "the front-end left, and something still runs")
+    if let problem { throw Finding(problem) }
+  }
+
+  var offeredFeatures: UInt64 {
+    VhostUserLimit.protocolFeaturesBit | 1 << 35 | 1 << 34 | 1 << 32 | 1 << 29 | 1 << 28 | 0x3F
+  }
+  var offeredProtocolFeatures: UInt64 {
+    ProtocolFeature.replyAcknowledgement | ProtocolFeature.multiqueue | ProtocolFeature.config
+      | ProtocolFeature.cryptoSession | ProtocolFeature.configureMemorySlots
+      | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.backendRequests
+  }
+  var queueCount: Int { 3 }
+  var serviceDescriptors: [Int32] { [] }
+
+  func connectionOpened(_ frontend: FrontendChannel) {
+    expect(!isOpen, "opened twice")
+    isOpen = true
+    channel = frontend
+  }
+
+  func connectionClosed() {
+    expect(isOpen && running.isEmpty, "closed with rings that run")
+    expect(channel?.notifyConfigurationChange() != true, "told a front-end that left")
+    isOpen = false
+  }
+
+  func setFeatures(_ accepted: UInt64) {
+    expect(running.isEmpty, "features change while rings run")
+    expect(accepted & ~offeredFeatures == 0, "features that were not offered")
+  }
+
+  func setProtocolFeatures(_ accepted: UInt64) {
+    expect(accepted & ~offeredProtocolFeatures == 0, "protocol features that were not offered")
+    _ = channel?.notifyConfigurationChange()
+  }
+
+  func startQueue(_ setup: consuming QueueSetup) throws(QueueStartError) {
+    let index = setup.index
+    expect(running[index] == nil && index < queueCount, "a ring that runs is started")
+    expect(!corrupt.contains(index), "a ring that was spoiled is started")
+    let ring = Running(setup)
+    do {
+      if ring.setup.isPacked {
+        var queue = try PackedQueue(
+          layout: PackedQueueLayout(
+            size: Int(ring.setup.size), base: ring.base, descriptorRing: ring.setup.descriptorTable,
+            driverEvent: ring.setup.availableRing, deviceEvent: ring.setup.usedRing),
+          eventIndex: true)
+        read(&queue, ring, index)
+      } else {
+        var queue = try SplitQueue(
+          layout: SplitQueueLayout(
+            size: Int(ring.setup.size), descriptorTable: ring.setup.descriptorTable,
+            availableRing: ring.setup.availableRing, usedRing: ring.setup.usedRing),
+          eventIndex: true, nextAvailable: ring.setup.nextAvailable)
+        read(&queue, ring, index)
+      }
+    } catch { throw QueueStartError(reason: "\(error)") }
+    running[index] = ring
+  }
+
+  /// Answers what is in the ring; a few chains, for an index may be far ahead.
+  private func read<Queue: VirtQueueRing & ~Copyable>(
+    _ queue: inout Queue, _ ring: Running, _ index: Int
+  ) {
+    var view = ring.setup.memory.view
+    do throws(QueueError) {
+      var count = 0
+      while count < 8, try queue.look() {
+        var chain = try queue.takeChain(&view)
+        if let last = try chain.lastWritableByte(&view) { last.pointee = 0 }
+        queue.complete(chain.ticket, writtenByteCount: 1)
+        count += 1
+      }
+      if queue.publish() { EventFD.signal(ring.setup.callRawValue) }
+      _ = try queue.armKicks()
+    } catch { corrupt.insert(index) }
+    ring.base = queue.base
+  }
+
+  func stopQueue(_ index: Int) -> UInt32? { running.removeValue(forKey: index)?.base }
+
+  func ringIsCorrupt(_ index: Int) -> Bool { corrupt.remove(index) != nil }
+
+  func readConfiguration(offset: Int, byteCount: Int) -> [UInt8]? {
+    guard offset + byteCount <= 56 else { return nil }
+    return [UInt8](repeating: 1, count: byteCount)
+  }
+
+  func writeConfiguration(offset: Int, bytes: [UInt8]) -> Bool { offset == 0 && bytes.count == 4 }
+
+  func createSession(_ request: SessionRequest) -> Int64 {
+    sessionCount += 1
+    return request.cipherKey.count + request.authKey.count > 0 ? sessionCount : -1
+  }
+
+  func closeSession(_ id: UInt64) -> Bool { id <= UInt64(sessionCount) }
+
+  func reset() { expect(running.isEmpty, "reset while rings run") }
+
+  func descriptorIsReady(_ descriptor: Int32) {}
+}
