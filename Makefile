@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke
+.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -90,12 +90,14 @@ test-generic: build guest ## AES and RSA of the real guest, behind a front-end t
 # test at a time: some measure idle processes, and others fill every thread that asynchronous tests could run on.
 test: build static test-packages check-packages guest ## everything that must pass, the real guest included
 	$(SWIFT) build -c release --product traffic-driver
+	$(SWIFT) build -c release --product restart-driver
 	$(SWIFT) build -c release --product data-path-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel
 
 test-fast: build static test-packages check-packages ## the tests without the real guest
 	$(SWIFT) build -c release --product traffic-driver
+	$(SWIFT) build -c release --product restart-driver
 	$(SWIFT) build -c release --product data-path-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
@@ -113,6 +115,12 @@ tsan: packages test-packages ## the same under ThreadSanitizer
 	$(SWIFT) build --sanitize=thread --scratch-path .build/tsan --build-tests
 	TSAN_OPTIONS=symbolize=0:halt_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/tsan/debug \
 	  $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --skip-build --no-parallel --filter '$(SANITIZED)'
+
+# Kills in all, over the four kinds of rings and both ways to connect.
+KILLS ?= 200
+kill-test: build ## the daemon SIGKILLed under load and restarted, KILLS=200 times: lost, wrong, duplicated, and the guest's wait
+	$(SWIFT) build -c release --product restart-driver
+	@Tests/RestartDriver/kill-test.sh $(BUILD) $(KILLS)
 
 lint: ## style, by swift-format; must be clean
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)

@@ -182,7 +182,10 @@ let package = Package(
       ],
       swiftSettings: ours),
 
-    tests(of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims"]),
+    tests(
+      of: "VirtQueue", ["GuestMemory", "VirtioSpec", "LinuxSystem", "CRingShims", "CStoreTrace"]),
+    // Of the tests: what shared memory looks like after each store of a piece of code.
+    .target(name: "CStoreTrace", path: "Tests/StoreTrace"),
     tests(of: "LinuxSystem", []),
     tests(of: "GuestMemory", ["LinuxSystem"]),
     tests(of: "IOUring", ["LinuxSystem", "RingProbe"]),
@@ -237,6 +240,11 @@ let package = Package(
     .executableTarget(
       name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
       path: "Tests/TrafficDriver", swiftSettings: testSettings),
+    // Of the tests: a guest whose daemon is killed again and again.
+    .executableTarget(
+      name: "restart-driver",
+      dependencies: ["VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec"],
+      path: "Tests/RestartDriver", exclude: ["kill-test.sh"], swiftSettings: testSettings),
     // Of the tests: the data path alone, in one thread and without a socket, to be timed or its instructions counted.
     .executableTarget(
       name: "data-path-driver",
@@ -280,6 +288,7 @@ let package = Package(
     integration("ModelTests"),
     integration("ConfinementTests"),
     integration("PerformanceGuardTests"),
+    integration("RestartTests"),
     integration("KeyTests", ["CExitWatch"]),
     // The documents' commands are run, and every message of the sources is to be explained.
     .testTarget(

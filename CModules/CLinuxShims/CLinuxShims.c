@@ -178,3 +178,8 @@ void clinux_give_back(void *memory, size_t count) {
 }
 
 uint64_t clinux_unlocked_secrets(void) { return unlocked_secrets; }
+
+int clinux_cannot_shrink(int fd) {
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}

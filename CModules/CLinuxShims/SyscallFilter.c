@@ -32,6 +32,9 @@
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#endif
 #ifndef F_GET_SEALS
 #define F_GET_SEALS 1034
 #endif
@@ -52,6 +55,8 @@ static const int plain_calls[] = {
     SYS_statfs, SYS_statx, SYS_unlinkat,
     // Memory. What may be mapped is decided below.
     SYS_brk, SYS_madvise, SYS_membarrier, SYS_mlock, SYS_mlock2, SYS_mremap, SYS_munlock, SYS_munmap,
+    // Memory that outlives us: the record of requests in flight, which the front-end keeps.
+    SYS_memfd_create, SYS_ftruncate,
     // Threads and time. What may be started is decided below.
     SYS_clock_getres, SYS_clock_gettime, SYS_clock_nanosleep, SYS_exit, SYS_exit_group, SYS_futex, SYS_getcpu,
     SYS_getpriority, SYS_getrusage, SYS_get_robust_list, SYS_gettid, SYS_gettimeofday, SYS_nanosleep, SYS_restart_syscall,
@@ -106,7 +111,8 @@ static const struct guarded_call guarded_calls[] = {
     // Pages of a file in memory go back to the system; nothing is written.
     {SYS_fallocate, {{1, ~0u, 1, {FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE}}}},
     {SYS_fcntl,
-     {{1, ~0u, 8, {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETLK}}}},
+     {{1, ~0u, 9,
+       {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_ADD_SEALS, F_GETLK}}}},
     // Is it a terminal, how wide; how much is there to read; non-blocking.
     {SYS_ioctl, {{1, ~0u, 4, {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO}}}},
     {SYS_prctl, {{0, ~0u, 4, {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE}}}},

@@ -80,9 +80,12 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.isAsymmetric = false
     unsafe slot.pointee.isASYM = false
     unsafe slot.pointee.hasASYMHeader = false
-    let status: VirtioCryptoStatus
+    // Half a result may lie over the source: computing again would give a wrong one.
+    let isSpoilt = chain.isResubmitted && chain.writesOverWhatItReads()
+    var status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)
+      if isSpoilt, status == .ok { status = .err }
     } catch {
       // The keys of a stateless request may be in the slot already.
       unsafe abandon(slot)

@@ -73,3 +73,13 @@ public enum MemoryFile {
     return file
   }
 }
+
+extension FileDescriptor {
+  /// Fixes the size of a memory file for ever, whoever has it.
+  public borrowing func sealSize() throws(SystemError) {
+    _ = try checked("sealing a memory file", Int(clinux_seal_size(rawValue)))
+  }
+
+  /// Whether the file can never get shorter, so that no access to what it has now raises SIGBUS.
+  public borrowing func cannotShrink() -> Bool { clinux_cannot_shrink(rawValue) != 0 }
+}

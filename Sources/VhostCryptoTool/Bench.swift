@@ -68,6 +68,10 @@ struct Bench: ParsableCommand {
   @Flag(help: "Have the device finish requests in order (VIRTIO_F_IN_ORDER).")
   var inOrder = false
 
+  @Flag(
+    help: "Have the device record what is in flight (INFLIGHT_SHMFD), the one of --against not.")
+  var inflight = false
+
   @Option(help: "How sessions are created: control (queue) or message.")
   var sessions: String = "control"
 
@@ -235,6 +239,7 @@ struct Bench: ParsableCommand {
       sessions: sessions, processor: cpu,
       verifies: verify)
     settings.hasFixedEntries = fixedEntries
+    settings.recordsInflight = inflight
     settings.messageLayout = try BenchComparisonOptions.messageLayout(
       messageLayout, of: "--message-layout")
     _ = try comparison.settings(from: settings)

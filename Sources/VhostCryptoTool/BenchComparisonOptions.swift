@@ -41,6 +41,7 @@ struct BenchComparisonOptions: ParsableArguments {
   /// The second back-end's way, which is the first one's where nothing else is said.
   func settings(from first: BenchSettings) throws -> BenchSettings {
     var settings = first
+    settings.recordsInflight = false
     if let againstSessions {
       guard let sessions = BenchSettings.Sessions(rawValue: againstSessions) else {
         throw BenchFailure.usage(

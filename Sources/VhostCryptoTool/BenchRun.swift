@@ -60,6 +60,7 @@ struct BenchRun {
     let client = try CryptoClient.start(
       frontend, memory: try GuestRAM(byteCount: memoryByteCount(byteCount)),
       dataQueueCount: settings.queueCount, queueSize: queueSize,
+      recordsInflight: settings.recordsInflight,
       messageLayout: settings.sessions == .message ? settings.messageLayout : nil)
     if frontend.protocolFeatures & ProtocolFeature.status != 0 {
       // ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK: some back-ends (DPDK's) wait for it before they serve a ring.

@@ -52,6 +52,8 @@ struct BenchSettings: Sendable {
   ///
   /// As drivers with IN_ORDER do it, which some back-ends rely on: DPDK 22.11 writes the used entry of chain N to entry N.
   var hasFixedEntries = false
+  /// The device records which requests are in flight, as it does for front-ends that survive its restarts.
+  var recordsInflight = false
   /// Of the first queue's thread; the others follow.
   var processor: Int?
   var verifies: Bool

@@ -62,7 +62,13 @@ extension Connection {
         .warning, "front-end accepted protocol features that were not offered, ignored",
         ["features": "0x\(String(value & ~device.offeredProtocolFeatures, radix: 16))"])
     }
-    protocolFeatures = value & device.offeredProtocolFeatures
+    var accepted = value & device.offeredProtocolFeatures
+    // It means nothing without a buffer to leave requests in.
+    if accepted & ProtocolFeature.inflightSharedMemory == 0 {
+      accepted &= ~ProtocolFeature.getVringBaseInflight
+    }
+    try checkInBand(accepted)
+    protocolFeatures = accepted
     channel.setProtocolFeatures(protocolFeatures)
     device.setProtocolFeatures(protocolFeatures)
   }
@@ -75,6 +81,7 @@ extension Connection {
   func resetOwner() {
     for ring in rings {
       stop(ring)
+      forgetInflight(of: ring)
       ring.forgetKick()
     }
   }
@@ -95,6 +102,7 @@ extension Connection {
   func resetDevice() {
     for ring in rings {
       stop(ring)
+      forgetInflight(of: ring)
       ring.forgetKick()
       ring.base = nil
       ring.isCorrupt = false

@@ -77,7 +77,7 @@ extension Connection {
       index: ring.index, size: ring.size, base: ring.base ?? initialBase, isPacked: packed,
       descriptorTable: descriptorTable, availableRing: availableRing, usedRing: usedRing,
       memory: memory, kick: try duplicate(ring.kick), call: try duplicate(ring.call),
-      error: try duplicate(ring.error))
+      error: try duplicate(ring.error), inflight: try inflightRegion(of: ring))
   }
 
   private func slice(

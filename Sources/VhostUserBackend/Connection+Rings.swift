@@ -29,6 +29,8 @@ extension Connection {
       throw .ringBase(state.number)
     }
     try change(ring) {
+      // What a corrupted ring left unfinished is not to be tried again.
+      if $0.isCorrupt { forgetInflight(of: $0) }
       $0.base = state.number
       $0.isCorrupt = false
     }
@@ -41,6 +43,8 @@ extension Connection {
     stop(ring)
     ring.forgetKick()
     ring.isCorrupt = false
+    // All is finished, and from here on the front-end says where the ring goes on.
+    forgetInflight(of: ring)
     reply(
       to: .getVringBase, VringState(index: state.index, number: ring.base ?? initialBase).encoded)
   }
@@ -49,7 +53,9 @@ extension Connection {
   func setVringKick(_ message: inout Message) throws(Refusal) {
     let ring = try ringOfDescriptor(message)
     stop(ring)
-    ring.kick = message.descriptors.take()
+    var event = try event(of: &message, ring)
+    ring.notifiesInBand.kick = event.isOurs
+    ring.kick = event.take()
     ring.hasKick = true
     try startIfItMay(ring)
   }
@@ -58,7 +64,9 @@ extension Connection {
     let ring = try ringOfDescriptor(message)
     let wasRunning = ring.isRunning
     stop(ring)
-    ring.call = message.descriptors.take()
+    var event = try event(of: &message, ring)
+    ring.notifiesInBand.call = event.isOurs
+    ring.call = event.take()
     // Results may have come that the old descriptor told nobody of; a call too many does no harm.
     if wasRunning { ring.call?.signal() }
     try startIfItMay(ring)
@@ -67,7 +75,9 @@ extension Connection {
   func setVringError(_ message: inout Message) throws(Refusal) {
     let ring = try ringOfDescriptor(message)
     stop(ring)
-    ring.error = message.descriptors.take()
+    var event = try event(of: &message, ring)
+    ring.notifiesInBand.error = event.isOurs
+    ring.error = event.take()
     try startIfItMay(ring)
   }
 
@@ -86,7 +96,7 @@ extension Connection {
 
   // MARK: Common parts
 
-  private func ring(_ index: UInt32) throws(Refusal) -> Ring {
+  func ring(_ index: UInt32) throws(Refusal) -> Ring {
     guard index < UInt32(rings.count) else { throw .ringIndex(index) }
     return rings[Int(index)]
   }

@@ -12,6 +12,8 @@ final class Connection {
   let channel: FrontendChannel
   let rings: [Ring]
   var memory = MemoryMap()
+  /// Where rings record what is in flight; nil: nowhere.
+  var inflight: InflightBuffer?
   /// Accepted feature bits; valid once `hasFeatures`.
   var features: UInt64 = 0
   var hasFeatures = false
@@ -20,6 +22,9 @@ final class Connection {
   var sawRingEnable = false
   /// The complaint about feature bits that were never offered is made once per connection.
   var complainedAboutFeatures = false
+
+  /// Where the search for the next in-band notification begins.
+  var nextNotified = 0
 
   private let socket: FileDescriptor
   private let reader = MessageReader()
@@ -52,6 +57,7 @@ final class Connection {
     channel.close()
     if serverStops { device.connectionInterrupted() } else { device.connectionClosed() }
     memory = MemoryMap()
+    inflight = nil
     log.log(.info, "front-end disconnected")
   }
 
@@ -161,6 +167,9 @@ final class Connection {
     case .closeCryptoSession: try closeSession(message)
     case .setDeviceStateDescriptor: try setDeviceStateDescriptor(&message)
     case .checkDeviceState: checkDeviceState()
+    case .getInflightDescriptor: try getInflight(message)
+    case .setInflightDescriptor: try setInflight(&message)
+    case .vringKick: try kickInBand(message)
     default: throw .unknownRequest
     }
   }
@@ -171,9 +180,9 @@ final class Connection {
   private var isBroken = false
 
   /// Sends an answer without waiting.
-  func reply(to request: FrontendRequest, _ payload: [UInt8]) {
+  func reply(to request: FrontendRequest, _ payload: [UInt8], descriptors: [Int32] = []) {
     let header = MessageHeader(request, isReply: true, payloadByteCount: payload.count)
-    if !socket.sendWhole(header.encoded + payload) {
+    if !socket.sendWhole(header.encoded + payload, descriptors: descriptors) {
       isBroken = true
       log.log(
         .warning, "answer could not be sent, connection closed", ["request": "\(request)"])

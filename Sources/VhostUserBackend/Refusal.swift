@@ -28,6 +28,10 @@ enum Refusal: Error, Hashable {
   case status(UInt64)
   /// The device does not take this write.
   case readOnlyConfiguration(offset: UInt32)
+  /// The message belongs to a protocol feature that was not negotiated, or to one that lacks another.
+  case notNegotiated
+  /// A buffer of requests in flight that is not what the message says, or could become so.
+  case inflightBuffer(reason: String)
   /// There is no such session.
   case unknownSession
   /// The device or the ring's own addresses would not let it start.

@@ -14,6 +14,8 @@ final class Ring {
   var kick: FileDescriptor?
   var call: FileDescriptor?
   var error: FileDescriptor?
+  /// Which of the three are eventfds of ours, for notifications that go in messages.
+  var notifiesInBand = InBandEvents()
   /// What `SET_VRING_ENABLE` said last, if it ever spoke of this ring.
   var enable: Bool?
   var isRunning = false
@@ -29,6 +31,7 @@ final class Ring {
   func forgetKick() {
     hasKick = false
     kick = nil
+    notifiesInBand.kick = false
   }
 
   /// Back to how a connection finds the ring.
@@ -36,6 +39,7 @@ final class Ring {
     forgetKick()
     call = nil
     error = nil
+    notifiesInBand = InBandEvents()
     size = 0
     address = nil
     base = nil

@@ -47,8 +47,8 @@ extension FileDescriptor {
   /// Sends all bytes without waiting; false when the peer is gone or does not read.
   ///
   /// Answers are small and the socket's buffer is not: one that does not fit has thousands unread before it.
-  borrowing func sendWhole(_ message: [UInt8]) -> Bool {
-    guard let sent = try? send(message) else { return false }
+  borrowing func sendWhole(_ message: [UInt8], descriptors: [Int32] = []) -> Bool {
+    guard let sent = try? send(message, descriptors: descriptors) else { return false }
     return sent == message.count
   }
 

@@ -107,6 +107,8 @@ public struct QueueSetup: ~Copyable {
   public var call: FileDescriptor?
   /// To be signalled when the ring is found corrupt; nil: nobody listens.
   public var error: FileDescriptor?
+  /// Where requests in flight are to be recorded, and what was in flight when the daemon before ended; nil: nowhere.
+  public let inflight: InflightRegion?
 
   /// The kick's descriptor, borrowed from the setup; -1 where there is none.
   public var kickRawValue: Int32 {

@@ -88,14 +88,16 @@ public final class VhostUserServer: @unchecked Sendable {
       }
       let own = connection?.descriptor ?? (isPausing ? nil : listener?.descriptor) ?? -1
       let services = device.serviceDescriptors
+      let notifications = connection?.notificationDescriptors ?? []
       let isReady = try Self.wait(
-        for: [stopEvent.rawValue, own] + services,
+        for: [stopEvent.rawValue, own] + services + notifications,
         timeoutMilliseconds: isPausing ? Self.pauseMilliseconds : -1)
       isPausing = false
       if isReady[0] { return }
       for (index, descriptor) in services.enumerated() where isReady[2 + index] {
         device.descriptorIsReady(descriptor)
       }
+      if isReady.dropFirst(2 + services.count).contains(true) { connection?.notifyInBand() }
       guard isReady[1] else { continue }
       if let current = connection {
         guard !current.handleInput() else { continue }

@@ -67,11 +67,18 @@ public final class CryptoClient {
   }
 
   /// The same over a connection that is there already and has not negotiated.
+  ///
+  /// `recordsInflight`: give the back-end a buffer to record the data queues' requests in.
   public static func start(
     _ frontend: Frontend, memory: GuestRAM? = nil, dataQueueCount: Int = 1,
-    queueSize: UInt16 = 256, controlQueueSize: UInt16 = 64, messageLayout: SessionLayout? = nil
+    queueSize: UInt16 = 256, controlQueueSize: UInt16 = 64, recordsInflight: Bool = false,
+    messageLayout: SessionLayout? = nil
   ) throws(FrontendError) -> CryptoClient {
     try frontend.negotiate()
+    if recordsInflight {
+      try frontend.setInflightArea(
+        frontend.inflightArea(queueCount: dataQueueCount, queueSize: queueSize))
+    }
     let memory = if let memory { memory } else { try GuestRAM.scattered() }
     try frontend.shareMemory(memory)
     var queues: [DriverQueue] = []

@@ -121,3 +121,10 @@ public final class EventFile: Sendable {
     }
   }
 }
+
+/// Accepts a connection, whose calls wait; as `accept` returns.
+func acceptBlocking(_ descriptor: Int32) -> Int32 {
+  let connection = accept(descriptor, nil, nil)
+  if connection >= 0 { _ = fcntl(connection, F_SETFD, FD_CLOEXEC) }
+  return connection
+}

@@ -40,7 +40,7 @@ extension FrontendRequest {
       MessageShape(.exactly(0))
     case .setFeatures, .setProtocolFeatures, .setStatus, .closeCryptoSession:
       MessageShape(.exactly(NumberPayload.byteCount))
-    case .setVringNum, .setVringBase, .setVringEnable:
+    case .setVringNum, .setVringBase, .setVringEnable, .vringKick:
       MessageShape(.exactly(VringState.byteCount))
     case .getVringBase:
       MessageShape(.exactly(VringState.byteCount), ownReply: true)
@@ -68,6 +68,10 @@ extension FrontendRequest {
       MessageShape(.exactly(StateTransferPayload.byteCount), descriptors: 1...1, ownReply: true)
     case .checkDeviceState:
       MessageShape(.exactly(0), ownReply: true)
+    case .getInflightDescriptor:
+      MessageShape(.within(InflightPayload.byteCounts), ownReply: true)
+    case .setInflightDescriptor:
+      MessageShape(.within(InflightPayload.byteCounts), descriptors: 1...1)
     default:
       nil
     }

@@ -22,6 +22,7 @@ public enum ProtocolFeature {
   public static let xenMmap: UInt64 = 1 << 17
   public static let sharedObject: UInt64 = 1 << 18
   public static let deviceState: UInt64 = 1 << 19
+  public static let getVringBaseInflight: UInt64 = 1 << 20
 }
 
 /// Sizes and bounds of the protocol.

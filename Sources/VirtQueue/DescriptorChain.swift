@@ -16,6 +16,9 @@ public struct DescriptorChain {
   /// Bytes of all writable descriptors read so far; of the whole chain once `lastWritableByte` has returned.
   public internal(set) var writableByteCount: UInt64 = 0
 
+  /// Whether it was in flight when an earlier daemon ended, which may have written some of its result.
+  public internal(set) var isResubmitted = false
+
   private var table: UnsafePointer<UInt8>
   private var tableCount: UInt32 = 0
   private var isIndirectTable = false
@@ -92,6 +95,7 @@ public struct DescriptorChain {
     hasNext = true
     self.budget = budget
     inWritablePart = false
+    isResubmitted = false
     writableByteCount = 0
     count = 0
     readableCount = 0

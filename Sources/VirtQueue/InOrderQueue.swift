@@ -80,6 +80,10 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
     unsafe entry.pointee.isDone = true
   }
 
+  /// The table below is the only one that leaves entries out.
+  @inlinable
+  public mutating func skip(_ ticket: ChainTicket) { ring.skip(ticket) }
+
   @inlinable
   public mutating func publish() -> Bool {
     var skippedSlotCount: UInt16 = 0
@@ -89,6 +93,7 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
       usedCount &+= 1
       if entry.mayBeSkipped, isDone(usedCount) {
         skippedSlotCount &+= entry.ticket.slotCount
+        ring.skip(entry.ticket)
       } else {
         var ticket = entry.ticket
         ticket.slotCount &+= skippedSlotCount

@@ -26,17 +26,28 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   private var firstWordPointer: UnsafeMutablePointer<UInt8>
   private var kicksAreSuppressed = false
   private let scratch: ChainScratch
+  private var recorder: PackedRecorder
 
-  /// `eventIndex`: `VIRTIO_F_EVENT_IDX` is negotiated: either side may name a descriptor to be notified at.
-  public init(layout: PackedQueueLayout, eventIndex: Bool) throws(SystemError) {
+  /// - `eventIndex`: `VIRTIO_F_EVENT_IDX` is negotiated: either side may name a descriptor to be notified at.
+  /// - `recorder`: of this ring. Where it has a record, that says where to go on, and which chains are taken again.
+  public init(
+    layout: PackedQueueLayout, eventIndex: Bool,
+    recorder: consuming PackedRecorder = PackedRecorder()
+  ) throws(SystemError) {
+    let scratch = try ChainScratch()
+    self.scratch = scratch
     self.layout = layout
     self.eventIndex = eventIndex
-    available = layout.available
-    used = layout.used
-    publishedUsed = layout.used
-    outstandingCount = layout.outstandingCount
+    let start =
+      recorder.start
+      ?? PackedStart(
+        available: layout.available, used: layout.used, outstandingCount: layout.outstandingCount)
+    available = start.available
+    used = start.used
+    publishedUsed = start.used
+    outstandingCount = start.outstandingCount
     unsafe firstWordPointer = layout.ring
-    scratch = try ChainScratch()
+    self.recorder = recorder
   }
 
   // Offsets in a descriptor. Spec: virtio 1.3 §2.8.13 Structure Definitions: The Virtqueue Descriptor Ring.
@@ -60,7 +71,11 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   public mutating func look() throws(QueueError) -> Bool { hasMore() }
 
   @_noAllocation @_noLocks
-  public mutating func hasMore() -> Bool {
+  public mutating func hasMore() -> Bool { hasAvailable() || recorder.hasResubmissions }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func hasAvailable() -> Bool {
     // SAFETY: available.index < size, and the ring has 16 · size bytes. Keeps the rest of the chain and its buffers
     // behind these flags; the driver releases in the same order.
     headWord = unsafe UInt64(
@@ -78,6 +93,30 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   /// once, and their NEXT flags are not believed again.
   @_noAllocation @_noLocks
   public mutating func takeChain(
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    if recorder.isOn { return try takeRecorded(into: &chain, &memory) }
+    try takeAvailable(into: &chain, &memory)
+  }
+
+  /// Takes what was in flight before, then what is available, and records that.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func takeRecorded(
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    if unsafe try recorder.takeResubmission(into: &chain, window: scratch.window, &memory) {
+      return
+    }
+    let index = available.index
+    try takeAvailable(into: &chain, &memory)
+    chain.ticket.record = unsafe recorder.take(
+      chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func takeAvailable(
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
     let head = available.index
@@ -147,6 +186,12 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     unpublishedCount &+= ticket.slotCount
     outstandingCount &-= ticket.slotCount
     used.advance(by: ticket.slotCount, size: layout.size)
+    if recorder.isOn { recorder.complete(ticket.record) }
+  }
+
+  @_noAllocation @_noLocks
+  public mutating func skip(_ ticket: ChainTicket) {
+    if recorder.isOn { recorder.complete(ticket.record) }
   }
 
   /// Shows the driver all used descriptors written since the last time; whether it wants to be called.
@@ -155,6 +200,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   @_noAllocation @_noLocks
   public mutating func publish() -> Bool {
     guard unpublishedCount > 0 else { return false }
+    if recorder.isOn { recorder.prepare(used) }
     // Keeps used descriptors, statuses and payloads before the first one's flags; pairs with the driver's acquire of
     // them, since it looks at no used descriptor before it has seen the one in front.
     unsafe cring_store64_release(firstWordPointer, firstWord.littleEndian)
@@ -165,6 +211,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     // Keeps the flags' store before the load of what the driver wants; pairs with the driver, which stores what it
     // wants and then loads flags.
     cring_fence_full()
+    if recorder.isOn { recorder.publish(used) }
     let event = unsafe UInt32(littleEndian: cring_load32(layout.driverEvent))
     let wish = event >> 16 & 3
     if eventIndex, wish == Self.eventAtDescriptor {

@@ -31,6 +31,12 @@ public struct SplitQueueLayout {
     unsafe available = availableRing.pointer
     unsafe used = usedRing.pointer
   }
+
+  /// What the driver was shown last.
+  var usedIndex: UInt16 {
+    // SAFETY: the used ring has at least six bytes.
+    unsafe UInt16(littleEndian: cring_load16_acquire(used + SplitQueue.indexOffset))
+  }
 }
 
 /// The device's side of a split virtqueue.
@@ -51,10 +57,11 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   private var publishedUsed: UInt16
   private var kicksAreSuppressed = false
   private let scratch: ChainScratch
+  @usableFromInline var recorder: SplitRecorder
 
   // Offsets in the rings. Spec: virtio 1.3 §2.7.6 The Virtqueue Available Ring, §2.7.8 The Virtqueue Used Ring.
   private static var flagsOffset: Int { 0 }
-  private static var indexOffset: Int { 2 }
+  fileprivate static var indexOffset: Int { 2 }
   @usableFromInline static var entriesOffset: Int {
     @inlinable @_noAllocation @_noLocks get { 4 }
   }
@@ -62,18 +69,21 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   /// - `eventIndex`: `VIRTIO_F_EVENT_IDX` is known to be negotiated.
   /// - `nextAvailable`: where to go on in the available ring (`SET_VRING_BASE`). The used ring goes on where its own
   ///     index says.
+  /// - `recorder`: of this ring. Where it has a record, that says where to go on, and which chains are taken again.
   public init(
-    layout: SplitQueueLayout, eventIndex: Bool, nextAvailable: UInt16
+    layout: SplitQueueLayout, eventIndex: Bool, nextAvailable: UInt16,
+    recorder: consuming SplitRecorder = SplitRecorder()
   ) throws(SystemError) {
+    let scratch = try ChainScratch()
+    self.scratch = scratch
     self.layout = layout
     self.eventIndex = eventIndex
     mask = layout.size &- 1
-    self.nextAvailable = nextAvailable
-    seenAvailable = nextAvailable
-    // SAFETY: the used ring has at least six bytes.
-    nextUsed = unsafe UInt16(littleEndian: cring_load16_acquire(layout.used + Self.indexOffset))
+    self.nextAvailable = recorder.nextAvailable ?? nextAvailable
+    seenAvailable = recorder.nextAvailable ?? nextAvailable
+    nextUsed = layout.usedIndex
     publishedUsed = nextUsed
-    scratch = try ChainScratch()
+    self.recorder = recorder
   }
 
   // MARK: - Taking
@@ -83,10 +93,14 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   }
 
   @_noAllocation @_noLocks
-  public mutating func look() throws(QueueError) -> Bool { try availableCount() > 0 }
+  public mutating func look() throws(QueueError) -> Bool {
+    try availableCount() > 0 || recorder.hasResubmissions
+  }
 
   @inlinable @_noAllocation @_noLocks
-  public mutating func hasMore() -> Bool { nextAvailable != seenAvailable }
+  public mutating func hasMore() -> Bool {
+    nextAvailable != seenAvailable || recorder.hasResubmissions
+  }
 
   /// How many chains the driver has made available, reading its index once.
   @_noAllocation @_noLocks
@@ -106,12 +120,45 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   public mutating func takeChain(
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
+    if recorder.isOn { return try takeRecorded(into: &chain, &memory) }
+    try takeAvailable(into: &chain, &memory)
+  }
+
+  /// Takes what was in flight before, then what is available, and records that.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func takeRecorded(
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    if let head = recorder.takeResubmission() {
+      try start(head, &chain, &memory)
+      chain.isResubmitted = true
+      return
+    }
+    try takeAvailable(into: &chain, &memory)
+    recorder.take(chain.ticket.id)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func takeAvailable(
+    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
     let slot = Int(nextAvailable & mask)
     // SAFETY: slot < size, and the ring has 2 · size bytes of entries.
     let head = unsafe UInt16(
       littleEndian: cring_load16(layout.available + Self.entriesOffset + slot &* 2))
     guard head < layout.size else { throw .headOutOfRange(head) }
     nextAvailable &+= 1
+    try start(head, &chain, &memory)
+  }
+
+  /// `head` is below the ring's size.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private func start(
+    _ head: UInt16, _ chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
     unsafe chain.start(
       linkedAt: head, table: layout.descriptors, tableCount: UInt32(layout.size),
       window: scratch.window)
@@ -134,6 +181,12 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     unsafe cring_store64(
       entry, (UInt64(ticket.id) | UInt64(writtenByteCount) << 32).littleEndian)
     nextUsed &+= ticket.slotCount
+    if recorder.isOn { recorder.complete(ticket.id) }
+  }
+
+  @_noAllocation @_noLocks
+  public mutating func skip(_ ticket: ChainTicket) {
+    if recorder.isOn { recorder.complete(ticket.id) }
   }
 
   /// Shows the driver all entries written since the last time; whether it wants to be called.
@@ -149,6 +202,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     // Keeps the index's store before the load of what the driver wants; pairs with the driver, which stores what it
     // wants and then loads the used index.
     cring_fence_full()
+    if recorder.isOn { recorder.publish(nextUsed) }
     if eventIndex {
       let event = unsafe UInt16(littleEndian: cring_load16(layout.available + usedEventOffset))
       // Whether the event lies in what was published now; wrapping, for the whole batch.
@@ -180,7 +234,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     // Keeps the request for a kick before the look at the index; pairs with the driver, which stores the index and
     // then looks whether a kick is wanted.
     cring_fence_full()
-    return try availableCount() > 0
+    return try look()
   }
 
   private var usedEventOffset: Int {

@@ -9,6 +9,8 @@ public struct ChainTicket: Hashable, Sendable {
   public var slotCount: UInt16
   /// Its place among those taken; of queues that finish in order.
   public var position: UInt16 = 0
+  /// Its state in the record of requests in flight, where a packed ring keeps one.
+  public internal(set) var record: UInt16 = 0
   /// Bytes of the device-writable part, once the chain was walked to its end.
   public var writableByteCount: UInt32 = 0
 
@@ -43,6 +45,10 @@ public protocol VirtQueueRing: ~Copyable {
   ///
   /// Any order is fine.
   mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32)
+
+  /// Notes a chain that is finished and has no used entry of its own: the one that `complete` writes next, before
+  /// `publish`, stands for it, too.
+  mutating func skip(_ ticket: ChainTicket)
 
   /// Shows the driver all that was completed since the last time; whether it wants to be called.
   mutating func publish() -> Bool

@@ -28,7 +28,13 @@ extension SplitQueue {
     let layout = try SplitQueueLayout(
       size: Int(setup.size), descriptorTable: setup.descriptorTable,
       availableRing: setup.availableRing, usedRing: setup.usedRing)
-    try self.init(layout: layout, eventIndex: eventIndex, nextAvailable: setup.nextAvailable)
+    guard let record = InflightRecord(setup) else {
+      try self.init(layout: layout, eventIndex: eventIndex, nextAvailable: setup.nextAvailable)
+      return
+    }
+    try self.init(
+      layout: layout, eventIndex: eventIndex, nextAvailable: setup.nextAvailable,
+      recorder: SplitRecorder(record, layout: layout))
   }
 }
 
@@ -38,7 +44,23 @@ extension PackedQueue {
     let layout = try PackedQueueLayout(
       size: Int(setup.size), base: setup.base, descriptorRing: setup.descriptorTable,
       driverEvent: setup.availableRing, deviceEvent: setup.usedRing)
-    try self.init(layout: layout, eventIndex: eventIndex)
+    guard let record = InflightRecord(setup) else {
+      try self.init(layout: layout, eventIndex: eventIndex)
+      return
+    }
+    try self.init(
+      layout: layout, eventIndex: eventIndex,
+      recorder: PackedRecorder(record, layout: layout))
+  }
+}
+
+extension InflightRecord {
+  /// Where a ring's requests are recorded; nil: nowhere.
+  ///
+  /// The front-end's connection keeps the memory until the ring was stopped, and with it all that writes there is gone.
+  init?(_ setup: borrowing QueueSetup) {
+    guard let region = setup.inflight else { return nil }
+    self.init(slice: region.slice, capacity: region.capacity)
   }
 }
 

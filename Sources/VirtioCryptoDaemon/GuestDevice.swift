@@ -155,6 +155,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       | ProtocolFeature.cryptoSession | ProtocolFeature.backendRequests
       | ProtocolFeature.backendSendDescriptor | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.deviceState
+      | ProtocolFeature.inflightSharedMemory | ProtocolFeature.getVringBaseInflight
+      | ProtocolFeature.inBandNotifications
       | (hidden.config ? 0 : ProtocolFeature.config)
   }
 

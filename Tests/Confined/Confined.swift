@@ -53,6 +53,10 @@ let deeds: [String: @Sendable () -> Bool] = [
     free(memory)
     return memory != nil
   },
+  "memory-file": {
+    guard let file = try? MemoryFile.make(name: "confined", byteCount: 4096) else { return false }
+    return (try? file.sealSize()) != nil
+  },
   "abort": { abort() },
 ]
 

@@ -22,6 +22,7 @@ extension TheConfinement {
     @Test(
       arguments: [
         "thread", "read-file", "unix-socket", "random", "sleep", "remove-file", "log", "memory",
+        "memory-file",
       ])
     func whatTheDaemonDoesPasses(deed: String) throws {
       #expect(try confined("kill", deed) == .status(0), "\(deed)")

@@ -30,6 +30,11 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     /// How far a ring gets before it is stopped.
     var progress: UInt32 = 7
     var status: UInt8 = 0
+    /// By ring: bytes of its part of the buffer of requests in flight, and its events.
+    var inflight: [Int: Int] = [:]
+    var kicks: [Int: Int32] = [:]
+    var callEvents: [Int: Int32] = [:]
+    var errors: [Int: Int32] = [:]
   }
 
   let state = Mutex(State())
@@ -50,6 +55,7 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     ProtocolFeature.replyAcknowledgement | ProtocolFeature.multiqueue | ProtocolFeature.config
       | ProtocolFeature.cryptoSession | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.backendRequests
+      | ProtocolFeature.inflightSharedMemory | ProtocolFeature.inBandNotifications
   }
   var queueCount: Int { 3 }
   var status: UInt8 {
@@ -74,12 +80,16 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     let base = setup.base
     // Touching the end of the ring's memory proves that it is mapped.
     let last = setup.usedRing.pointer[setup.usedRing.byteCount - 1]
+    let inflight = setup.inflight?.slice.byteCount
+    let events = (setup.kickRawValue, setup.callRawValue, setup.errorRawValue)
     setups[index] = Held(setup)
     state.withLock {
       $0.calls.append(.start(index: index, base: base))
       $0.running.insert(index)
       $0.bases[index] = base
       $0.lastByteOfUsedRing[index] = last
+      $0.inflight[index] = inflight
+      ($0.kicks[index], $0.callEvents[index], $0.errors[index]) = events
     }
   }
 

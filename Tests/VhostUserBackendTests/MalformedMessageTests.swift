@@ -96,8 +96,14 @@ struct BadMessage: Sendable, CustomTestStringConvertible {
       BadMessage("unknown request", FrontendRequest(rawValue: 77), number, descriptors: 1),
       BadMessage("request 0", FrontendRequest(rawValue: 0)),
       BadMessage(
-        "inflight descriptor", .setInflightDescriptor, [UInt8](repeating: 0, count: 24),
-        descriptors: 1),
+        "inflight descriptor that was not negotiated", .setInflightDescriptor,
+        [UInt8](repeating: 0, count: 24), descriptors: 1),
+      BadMessage(
+        "inflight descriptor of 21 bytes", .setInflightDescriptor,
+        [UInt8](repeating: 0, count: 21), descriptors: 1),
+      BadMessage(
+        "kick in a message that was not negotiated", .vringKick,
+        VringState(index: 0, number: 0).encoded),
       BadMessage("log base", .setLogBase, [UInt8](repeating: 0, count: 16), descriptors: 1),
     ]
   }()

@@ -122,6 +122,32 @@ final class RawFrontend {
     return payload
   }
 
+  /// Reads one answer and the descriptors that come with it, which the caller owns.
+  func answerWithDescriptors(
+    to request: FrontendRequest
+  ) throws -> (payload: [UInt8], descriptors: [Int32]) {
+    var bytes = [UInt8](repeating: 0, count: MessageHeader.byteCount)
+    let file = FileDescriptor(owning: dup(socket))
+    guard poll(milliseconds: 5000) else { throw Problem("no answer to \(request)") }
+    let received = try bytes.withUnsafeMutableBytes {
+      try file.receive(into: $0, maximumDescriptors: 8)
+    }
+    guard received.byteCount == bytes.count else { throw Problem("half a header") }
+    let header = try MessageHeader(parsing: bytes.span)
+    guard header.request == request, header.isReply,
+      let payload = receive(count: Int(header.payloadByteCount))
+    else { throw Problem("answer to \(header.request) instead of \(request)") }
+    return (payload, received.descriptors)
+  }
+
+  private func poll(milliseconds: Int32) -> Bool {
+    var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+    return Glibc.poll(&entry, 1, milliseconds) == 1
+  }
+
+  /// Whether something comes within the time.
+  func hasInput(milliseconds: Int32) -> Bool { poll(milliseconds: milliseconds) }
+
   /// Reads an answer of one 64-bit number.
   func answeredNumber(to request: FrontendRequest) throws -> UInt64 {
     let bytes = try answer(to: request)

@@ -39,6 +39,8 @@ int clinux_discard(int fd, uint64_t offset, uint64_t count);
 int clinux_peer(int fd, int *process, unsigned *user);
 // Sends no signal. Not where the filter of system calls is.
 int clinux_process_exists(int process);
+// Whether a file can never get shorter: no access to its mapping raises SIGBUS.
+int clinux_cannot_shrink(int fd);
 int clinux_accept(int fd);
 int clinux_socket_unix(int nonblocking);
 int clinux_socketpair_unix(int fds[2]);

@@ -1,0 +1,238 @@
+import CRingShims
+import GuestMemory
+
+/// Records which requests of a packed ring are in flight, so that another daemon can go on where this one was killed.
+///
+/// The driver's descriptors are copied, because used ones are written over them. As in ``SplitRecorder`` the order of
+/// stores is what counts. Links and lengths are kept here, too, and never read back from the region, which the front-end
+/// may write. Without a region it does nothing.
+/// Spec: vhost-user, "Inflight I/O tracking", `QueueRegionPacked` and `DescStatePacked`.
+@safe
+public struct PackedRecorder: ~Copyable {
+  // `QueueRegionPacked`: u64 features, u16 version, u16 desc_num, u16 free_head, u16 old_free_head, u16 used_idx,
+  // u16 old_used_idx, u8 used_wrap_counter, u8 old_used_wrap_counter, padding; then the states.
+  static var versionOffset: Int { 8 }
+  static var stateCountOffset: Int { 10 }
+  static var freeHeadOffset: Int { @_noAllocation @_noLocks get { 12 } }
+  static var oldFreeHeadOffset: Int { @_noAllocation @_noLocks get { 14 } }
+  static var usedOffset: Int { @_noAllocation @_noLocks get { 16 } }
+  static var statesOffset: Int { @_noAllocation @_noLocks get { 32 } }
+  // `DescStatePacked`: u8 inflight, padding, u16 next, u16 last, u16 num, u64 counter, u16 id, u16 flags, u32 len,
+  // u64 addr.
+  static var stateByteCount: Int { @_noAllocation @_noLocks get { 32 } }
+  static var nextOffset: Int { @_noAllocation @_noLocks get { 2 } }
+  static var lastOffset: Int { @_noAllocation @_noLocks get { 4 } }
+  static var countOffset: Int { @_noAllocation @_noLocks get { 6 } }
+  static var counterOffset: Int { @_noAllocation @_noLocks get { 8 } }
+  static var identifierOffset: Int { @_noAllocation @_noLocks get { 16 } }
+  static var addressOffset: Int { @_noAllocation @_noLocks get { 24 } }
+
+  private let region: UnsafeMutablePointer<UInt8>?
+  private var counter: UInt64 = 0
+  /// The first free state, and by state: what it is linked to, and the last one of the chain that begins there.
+  private var freeHead: UInt16 = 0
+  private let next: UnsafeMutablePointer<UInt16>?
+  private let last: UnsafeMutablePointer<UInt16>?
+  /// First states of the chains that were completed since used descriptors were published.
+  private let batch: UnsafeMutablePointer<UInt16>?
+  private var batchCount = 0
+  private let capacity: UInt16
+  /// The driver's place of the published used descriptors.
+  private var published = PackedPosition(0)
+  private let resubmissions: PackedResubmissions?
+  private var resubmittedCount = 0
+  private let resubmissionCount: Int
+  /// Where the ring goes on, and how many descriptors are in flight; nil where the record does not say.
+  let start: PackedStart?
+
+  /// Records nothing.
+  public init() {
+    unsafe region = nil
+    unsafe next = nil
+    unsafe last = nil
+    unsafe batch = nil
+    capacity = 0
+    resubmissions = nil
+    resubmissionCount = 0
+    start = nil
+  }
+
+  /// Goes on with a record, or begins it.
+  ///
+  /// Its memory belongs to whoever starts the queue, and has to outlive the recorder.
+  public init(_ record: InflightRecord, layout: PackedQueueLayout) throws(InflightError) {
+    let count = Int(record.capacity)
+    guard record.capacity >= layout.size,
+      record.slice.byteCount >= Self.statesOffset + count * Self.stateByteCount
+    else { throw .tooShort }
+    let region = unsafe record.slice.pointer
+    // SAFETY: the region has a head and `count` states.
+    let version = unsafe cring_load16(region + Self.versionOffset)
+    guard version == 0 || version == InflightRecord.version else { throw .version(version) }
+    if version == 0 { unsafe Self.begin(region, record.capacity, layout.used) }
+    let recovery = unsafe try PackedRecovery(region, record.capacity, layout)
+    unsafe self.region = region
+    capacity = record.capacity
+    counter = (recovery.requests.last?.counter ?? 0) &+ 1
+    freeHead = recovery.freeHead
+    published = recovery.used
+    unsafe next = .allocate(capacity: count)
+    unsafe last = .allocate(capacity: count)
+    unsafe batch = .allocate(capacity: count)
+    for index in 0..<count {
+      unsafe next?[index] = recovery.next[index]
+      unsafe last?[index] = recovery.last[index]
+    }
+    resubmissionCount = recovery.requests.count
+    unsafe resubmissions =
+      recovery.requests.isEmpty ? nil : PackedResubmissions(region, recovery)
+    start = version == 0 ? nil : recovery.start(size: layout.size)
+  }
+
+  deinit {
+    unsafe next?.deallocate()
+    unsafe last?.deallocate()
+    unsafe batch?.deallocate()
+    resubmissions?.deallocate()
+  }
+
+  /// Makes an empty record; its version comes last.
+  private static func begin(
+    _ region: UnsafeMutablePointer<UInt8>, _ capacity: UInt16, _ used: PackedPosition
+  ) {
+    unsafe cring_zero(region + statesOffset, Int(capacity) * stateByteCount)
+    for index in 0..<capacity {
+      unsafe cring_store16(
+        region + statesOffset + Int(index) * stateByteCount + nextOffset, index &+ 1)
+    }
+    unsafe cring_store64(region, 0)
+    unsafe cring_store16(region + stateCountOffset, capacity)
+    unsafe cring_store32(region + freeHeadOffset, 0)
+    unsafe cring_store64(region + usedOffset, places(used, old: used))
+    unsafe cring_store64(region + usedOffset + 8, 0)
+    cring_fence_full()
+    unsafe cring_store16(region + versionOffset, InflightRecord.version)
+  }
+
+  /// `used_idx`, `old_used_idx`, `used_wrap_counter` and `old_used_wrap_counter` as one word, so that no place is ever seen
+  /// beside the wrap counter of another.
+  @_noAllocation @_noLocks
+  static func places(_ used: PackedPosition, old: PackedPosition) -> UInt64 {
+    let indices = UInt64(used.index) | UInt64(old.index) << 16
+    let wraps = UInt64(used.wrap) | UInt64(old.wrap) << 8
+    return (indices | wraps << 32).littleEndian
+  }
+
+  // MARK: - While it runs
+
+  var isOn: Bool { @_noAllocation @_noLocks @inline(__always) get { unsafe region != nil } }
+
+  /// Whether chains of the time before are left, to be taken first.
+  var hasResubmissions: Bool {
+    @_noAllocation @_noLocks get { resubmittedCount != resubmissionCount }
+  }
+
+  /// Starts the next chain of the time before, which the record has already; false where there is none.
+  @_noAllocation @_noLocks
+  mutating func takeResubmission(
+    into chain: inout DescriptorChain, window: UnsafeMutablePointer<ChainRun>,
+    _ memory: inout MemoryView
+  ) throws(QueueError) -> Bool {
+    guard hasResubmissions, let resubmissions else { return false }
+    let index = resubmittedCount
+    resubmittedCount &+= 1
+    unsafe try resubmissions.start(index, &chain, window: window, &memory)
+    return true
+  }
+
+  /// Copies a chain that was taken; it is in flight from the last store on.
+  ///
+  /// The state that its used descriptor is to name in `complete`. The chain's `count` descriptors begin at `index` of the
+  /// ring, and there are as many free states as free descriptors.
+  @_noAllocation @_noLocks
+  mutating func take(
+    _ count: UInt16, at index: UInt16, ring: UnsafePointer<UInt8>, size: UInt16
+  ) -> UInt16 {
+    guard let region = unsafe region, let next = unsafe next, let last = unsafe last,
+      freeHead < capacity
+    else { return 0 }
+    let first = freeHead
+    // SAFETY: states are below the capacity, whose states the region has; index < size.
+    let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
+    unsafe cring_store16(state + Self.countOffset, count)
+    unsafe cring_store64(state + Self.counterOffset, counter)
+    counter &+= 1
+    unsafe cring_store8(state, 1)
+    var current = first
+    var end = first
+    var place = index
+    var left = count
+    while left > 0, current < capacity {
+      let copy = unsafe region + Self.statesOffset + Int(current) &* Self.stateByteCount
+      let descriptor = unsafe ring + Int(place) &* 16
+      unsafe cring_store64(copy + Self.addressOffset, cring_load64(descriptor))
+      // The ring has length, identifier and flags, the state identifier, flags and length.
+      let word = unsafe UInt64(littleEndian: cring_load64(descriptor + 8))
+      unsafe cring_store64(copy + Self.identifierOffset, (word >> 32 | word << 32).littleEndian)
+      end = current
+      current = unsafe next[Int(current)]
+      place = place &+ 1 == size ? 0 : place &+ 1
+      left &-= 1
+    }
+    unsafe last[Int(first)] = end
+    unsafe cring_store16(state + Self.lastOffset, end)
+    freeHead = current
+    // `free_head` and `old_free_head`: up to here the states were free, from here on they are the chain's.
+    unsafe cring_store32(
+      region + Self.freeHeadOffset, (UInt32(current) | UInt32(current) << 16).littleEndian)
+    return first
+  }
+
+  /// Notes a chain that will be shown with the next used descriptors.
+  ///
+  /// Its states are given back when that happens, and not before: chains may be taken in between.
+  @_noAllocation @_noLocks
+  mutating func complete(_ state: UInt16) {
+    guard let batch = unsafe batch, batchCount < Int(capacity) else { return }
+    unsafe batch[batchCount] = state
+    batchCount &+= 1
+  }
+
+  /// Used descriptors are about to be shown, up to `used`.
+  @_noAllocation @_noLocks
+  mutating func prepare(_ used: PackedPosition) {
+    guard let region = unsafe region, let batch = unsafe batch, let next = unsafe next,
+      let last = unsafe last
+    else { return }
+    var index = 0
+    while index < batchCount {
+      let first = unsafe batch[index]
+      let end = unsafe last[Int(first)]
+      // SAFETY: states are below the capacity.
+      unsafe next[Int(end)] = freeHead
+      unsafe cring_store16(
+        region + Self.statesOffset + Int(end) &* Self.stateByteCount + Self.nextOffset, freeHead)
+      freeHead = first
+      unsafe cring_store16(region + Self.freeHeadOffset, first)
+      index &+= 1
+    }
+    unsafe cring_store64(region + Self.usedOffset, Self.places(used, old: published))
+  }
+
+  /// Used descriptors are shown: what was completed is not in flight any more.
+  @_noAllocation @_noLocks
+  mutating func publish(_ used: PackedPosition) {
+    guard let region = unsafe region, let batch = unsafe batch else { return }
+    var index = 0
+    while index < batchCount {
+      // SAFETY: states are below the capacity.
+      unsafe cring_store8(
+        region + Self.statesOffset + Int(batch[index]) &* Self.stateByteCount, 0)
+      index &+= 1
+    }
+    batchCount = 0
+    unsafe cring_store16(region + Self.oldFreeHeadOffset, freeHead)
+    unsafe cring_store64(region + Self.usedOffset, Self.places(used, old: used))
+    published = used
+  }
+}

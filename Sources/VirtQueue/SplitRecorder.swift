@@ -1,0 +1,211 @@
+import CRingShims
+import GuestMemory
+
+/// Records which requests of a split ring are in flight, so that another daemon can go on where this one was killed.
+///
+/// A process that dies has made all stores of the instructions before, and none of those after: what counts is their
+/// order in the program, which volatile stores keep. After any of them the record and the used ring together say which
+/// chains the driver has not got back. Without a region it does nothing.
+/// Spec: vhost-user, "Inflight I/O tracking", `QueueRegionSplit` and `DescStateSplit`.
+@safe
+public struct SplitRecorder: ~Copyable {
+  // `QueueRegionSplit`: u64 features, u16 version, u16 desc_num, u16 last_batch_head, u16 used_idx; then the states.
+  private static var versionOffset: Int { 8 }
+  private static var stateCountOffset: Int { 10 }
+  private static var lastBatchHeadOffset: Int { @_noAllocation @_noLocks get { 12 } }
+  private static var usedIndexOffset: Int { @_noAllocation @_noLocks get { 14 } }
+  private static var statesOffset: Int { @_noAllocation @_noLocks get { 16 } }
+  // `DescStateSplit`: u8 inflight, 5 bytes, u16 next, u64 counter.
+  private static var stateByteCount: Int { @_noAllocation @_noLocks get { 16 } }
+  private static var nextOffset: Int { @_noAllocation @_noLocks get { 6 } }
+  private static var counterOffset: Int { @_noAllocation @_noLocks get { 8 } }
+
+  @usableFromInline let region: UnsafeMutablePointer<UInt8>?
+  private let size: UInt16
+  private var counter: UInt64 = 0
+  private var lastBatchHead: UInt16 = 0
+  /// Heads that were completed since the used index was published; as many as the ring has at most.
+  private let batch: UnsafeMutablePointer<UInt16>?
+  private var batchCount = 0
+  /// Heads to be taken again, before what is available.
+  private let resubmissions: UnsafeMutablePointer<UInt16>?
+  @usableFromInline var resubmittedCount = 0
+  @usableFromInline let resubmissionCount: Int
+  /// Where the ring goes on; nil where the record does not say.
+  let nextAvailable: UInt16?
+
+  /// Records nothing.
+  public init() {
+    unsafe region = nil
+    size = 0
+    unsafe batch = nil
+    unsafe resubmissions = nil
+    resubmissionCount = 0
+    nextAvailable = nil
+  }
+
+  /// Goes on with a record, or begins it.
+  ///
+  /// Its memory belongs to whoever starts the queue, and has to outlive the recorder.
+  public init(_ record: InflightRecord, layout: SplitQueueLayout) throws(InflightError) {
+    let count = Int(record.capacity)
+    guard record.capacity >= layout.size,
+      record.slice.byteCount >= Self.statesOffset + count * Self.stateByteCount
+    else { throw .tooShort }
+    let region = unsafe record.slice.pointer
+    // SAFETY: the region has a head and `count` states, and the used ring has its index.
+    let usedIndex = layout.usedIndex
+    let version = unsafe cring_load16(region + Self.versionOffset)
+    var requests: [RecordedRequest] = []
+    var goesOn = false
+    if version == InflightRecord.version {
+      let stateCount = unsafe cring_load16(region + Self.stateCountOffset)
+      guard stateCount == record.capacity else { throw .stateCount(stateCount) }
+      goesOn = unsafe try Self.settleLastBatch(region, usedIndex, size: layout.size)
+      if goesOn {
+        unsafe requests = try Self.requests(region, size: layout.size, capacity: record.capacity)
+      }
+    } else if version != 0 {
+      throw .version(version)
+    }
+    if !goesOn { unsafe Self.begin(region, record.capacity, usedIndex) }
+    requests.sortByAge()
+    unsafe self.region = region
+    size = layout.size
+    counter = (requests.last?.counter ?? 0) &+ 1
+    unsafe lastBatchHead = cring_load16(region + Self.lastBatchHeadOffset)
+    unsafe batch = .allocate(capacity: Int(layout.size))
+    unsafe resubmissions = .allocate(capacity: max(requests.count, 1))
+    for (index, request) in requests.enumerated() {
+      unsafe resubmissions?[index] = request.state
+    }
+    resubmissionCount = requests.count
+    nextAvailable = goesOn ? usedIndex &+ UInt16(truncatingIfNeeded: requests.count) : nil
+  }
+
+  deinit {
+    unsafe batch?.deallocate()
+    unsafe resubmissions?.deallocate()
+  }
+
+  // MARK: - When a queue starts
+
+  private static func state(
+    _ region: UnsafeMutablePointer<UInt8>, _ head: UInt16
+  ) -> UnsafeMutablePointer<UInt8> {
+    unsafe region + statesOffset + Int(head) * stateByteCount
+  }
+
+  /// Makes an empty record; its version comes last.
+  private static func begin(
+    _ region: UnsafeMutablePointer<UInt8>, _ capacity: UInt16, _ usedIndex: UInt16
+  ) {
+    unsafe cring_store16(region + versionOffset, 0)
+    cring_fence_full()
+    unsafe cring_zero(region + statesOffset, Int(capacity) * stateByteCount)
+    unsafe cring_store64(region, 0)
+    unsafe cring_store16(region + stateCountOffset, capacity)
+    unsafe cring_store16(region + lastBatchHeadOffset, 0)
+    unsafe cring_store16(region + usedIndexOffset, usedIndex)
+    cring_fence_full()
+    unsafe cring_store16(region + versionOffset, InflightRecord.version)
+  }
+
+  /// Takes the chains out of the record that the driver got back just before the end; false where the record is that of
+  /// another life of the ring.
+  private static func settleLastBatch(
+    _ region: UnsafeMutablePointer<UInt8>, _ usedIndex: UInt16, size: UInt16
+  ) throws(InflightError) -> Bool {
+    let left = unsafe usedIndex &- cring_load16(region + usedIndexOffset)
+    // No batch is longer than the ring.
+    guard left <= size else { return false }
+    var head = unsafe cring_load16(region + lastBatchHeadOffset)
+    for _ in 0..<left {
+      guard head < size else { throw .indexOutOfRange(head) }
+      unsafe cring_store8(state(region, head), 0)
+      unsafe head = cring_load16(state(region, head) + nextOffset)
+    }
+    cring_fence_full()
+    unsafe cring_store16(region + usedIndexOffset, usedIndex)
+    return true
+  }
+
+  private static func requests(
+    _ region: UnsafeMutablePointer<UInt8>, size: UInt16, capacity: UInt16
+  ) throws(InflightError) -> [RecordedRequest] {
+    var requests: [RecordedRequest] = []
+    for head in 0..<capacity {
+      let state = unsafe state(region, head)
+      guard unsafe cring_load8(state) == 1 else { continue }
+      guard head < size else { throw .indexOutOfRange(head) }
+      requests.append(
+        RecordedRequest(state: head, counter: unsafe cring_load64(state + counterOffset)))
+    }
+    return requests
+  }
+
+  // MARK: - While it runs
+
+  @inlinable var isOn: Bool {
+    @_noAllocation @_noLocks @inline(__always) get { unsafe region != nil }
+  }
+
+  /// Whether chains of the time before are left, to be taken first.
+  @inlinable var hasResubmissions: Bool {
+    @_noAllocation @_noLocks get { resubmittedCount != resubmissionCount }
+  }
+
+  /// The next chain of the time before, which the record has already.
+  @_noAllocation @_noLocks
+  mutating func takeResubmission() -> UInt16? {
+    guard hasResubmissions, let heads = unsafe resubmissions else { return nil }
+    // SAFETY: below the count; every head in the list is below the ring's size.
+    let head = unsafe heads[resubmittedCount]
+    resubmittedCount &+= 1
+    return head
+  }
+
+  /// Notes a chain that was taken; it is in flight from the last store on.
+  ///
+  /// `head` is below the ring's size.
+  @_noAllocation @_noLocks
+  mutating func take(_ head: UInt16) {
+    guard let region = unsafe region else { return }
+    // SAFETY: the region has a state for every head.
+    let state = unsafe region + Self.statesOffset + Int(head) &* Self.stateByteCount
+    unsafe cring_store64(state + Self.counterOffset, counter)
+    counter &+= 1
+    unsafe cring_store8(state, 1)
+  }
+
+  /// Notes a chain that will be shown with the next used index.
+  @_noAllocation @_noLocks
+  @usableFromInline
+  mutating func complete(_ head: UInt16) {
+    guard let region = unsafe region, let batch = unsafe batch else { return }
+    // SAFETY: as above.
+    let state = unsafe region + Self.statesOffset + Int(head) &* Self.stateByteCount
+    unsafe cring_store16(state + Self.nextOffset, lastBatchHead)
+    lastBatchHead = head
+    unsafe cring_store16(region + Self.lastBatchHeadOffset, head)
+    // A lawful driver has no more chains in flight than the ring has descriptors.
+    guard batchCount < Int(size) else { return }
+    unsafe batch[batchCount] = head
+    batchCount &+= 1
+  }
+
+  /// The used index was stored: what was completed is not in flight any more.
+  @_noAllocation @_noLocks
+  mutating func publish(_ usedIndex: UInt16) {
+    guard let region = unsafe region, let batch = unsafe batch else { return }
+    var index = 0
+    while index < batchCount {
+      // SAFETY: as above.
+      unsafe cring_store8(
+        region + Self.statesOffset + Int(batch[index]) &* Self.stateByteCount, 0)
+      index &+= 1
+    }
+    batchCount = 0
+    unsafe cring_store16(region + Self.usedIndexOffset, usedIndex)
+  }
+}

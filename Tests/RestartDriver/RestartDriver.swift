@@ -1,0 +1,111 @@
+// restart-driver: plays a guest whose daemon is killed again and again under load (SIGKILL) and started anew, for
+// RestartTests and `make kill-test`. A program of its own because it is built optimised, as tests are not.
+//
+//   restart-driver --daemon=PROGRAM [--kills=20] [--ring=split] [--queues=3] [--depth=32] [--seed=N] [--client]
+//     [--sessions=none|lost|kept] [--no-inflight]
+//
+// RING is split, packed, split-in-order or packed-in-order. With --client the daemon connects to us. Sessions that are
+// lost with the daemon are made anew, and INVSESS is an answer; such as are kept must never give one. --no-inflight leaves
+// the record out, to see what the test can see.
+//
+// One line on standard output; status 1 where anything was lost, wrong or duplicated.
+
+import Foundation
+import VhostUserFrontend
+
+@main
+enum RestartDriver {
+  static func main() {
+    do {
+      let settings = try DriverSettings(Array(CommandLine.arguments.dropFirst()))
+      let report = try KillRun(settings).run()
+      print(report.line)
+      exit(report.isClean ? 0 : 1)
+    } catch {
+      FileHandle.standardError.write(Data("restart-driver: \(error)\n".utf8))
+      exit(2)
+    }
+  }
+}
+
+/// What went wrong around the test, in a sentence.
+struct DriverError: Error, CustomStringConvertible {
+  var description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// The checked command line.
+struct DriverSettings {
+  enum Sessions: String { case none, lost, kept }
+
+  var daemon = ""
+  var kills = 20
+  var ring = RingKind.split
+  var queueCount = 3
+  var depth = 32
+  var seed = UInt64.random(in: 0...UInt64.max)
+  var isClient = false
+  var sessions = Sessions.none
+  var usesInflight = true
+
+  init(_ words: [String]) throws {
+    for word in words {
+      let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+      let value = parts.count > 1 ? parts[1] : ""
+      switch parts[0] {
+      case "--daemon": daemon = value
+      case "--kills": kills = try Self.number(word, value)
+      case "--queues": queueCount = try Self.number(word, value)
+      case "--depth": depth = try Self.number(word, value)
+      case "--seed": seed = UInt64(try Self.number(word, value))
+      case "--client": isClient = true
+      case "--no-inflight": usesInflight = false
+      case "--ring":
+        guard let kind = RingKind(rawValue: value) else {
+          throw DriverError("no such ring: \(word)")
+        }
+        ring = kind
+      case "--sessions":
+        guard let kind = Sessions(rawValue: value) else { throw DriverError("what is \(word)?") }
+        sessions = kind
+      default: throw DriverError("what is \(word)?")
+      }
+    }
+    guard !daemon.isEmpty else { throw DriverError("--daemon=PROGRAM is missing") }
+  }
+
+  private static func number(_ word: String, _ value: String) throws -> Int {
+    guard let number = Int(value), number >= 0 else { throw DriverError("no number: \(word)") }
+    return number
+  }
+}
+
+/// What came of a run.
+struct KillReport {
+  var ring: RingKind
+  var kills = 0
+  var requests = 0
+  /// Requests that were in flight when the daemon was killed, over all kills.
+  var inFlight = 0
+  var lost = 0
+  var wrong = 0
+  var duplicated = 0
+  var invalidSessions = 0
+  /// From each kill to the first new answer in the queue that had to wait longest, in nanoseconds.
+  var waits: [UInt64] = []
+
+  var isClean: Bool { lost == 0 && wrong == 0 && duplicated == 0 }
+
+  var line: String {
+    let sorted = waits.sorted()
+    func milliseconds(_ index: Int) -> String {
+      guard sorted.indices.contains(index) else { return "-" }
+      return String(format: "%.1f", Double(sorted[index]) / 1e6)
+    }
+    return "ring=\(ring.rawValue) kills=\(kills) requests=\(requests) in-flight=\(inFlight) "
+      + "lost=\(lost) wrong=\(wrong) "
+      + "duplicated=\(duplicated) invsess=\(invalidSessions) "
+      + "wait-median-ms=\(milliseconds(sorted.count / 2)) "
+      + "wait-worst-ms=\(milliseconds(sorted.count - 1))"
+  }
+}

@@ -1,0 +1,75 @@
+import CryptoTypes
+import VhostUserFrontend
+import VirtioSpec
+
+/// A request that is sent again and again, and what its answer has to be.
+struct Rider {
+  var placed: PlacedRequest
+  var head: UInt16
+  var output: [UInt8]
+  var result: [UInt8]
+  var session: SessionSpec
+  var isInFlight = false
+}
+
+extension Rider {
+  /// The sessions that requests are of, which a guest opens.
+  static func sessions(_ random: inout SeededRandom) -> [SessionSpec] {
+    [
+      .cipher(.aesCBC, .encrypt, key: random.bytes(16)),
+      .cipher(.aesCBC, .decrypt, key: random.bytes(32)),
+      .cipher(.aesCTR, .encrypt, key: random.bytes(16)),
+      .hash(.sha256, resultByteCount: 32),
+      .mac(.hmacSHA256, key: random.bytes(32), resultByteCount: 32),
+      .aead(.gcm, .encrypt, key: random.bytes(16), tagByteCount: 16),
+    ]
+  }
+
+  /// Places a random request of a session; its source is not its destination, so that it can be sent again.
+  init(
+    _ session: SessionSpec, id: UInt64?, format: RequestFormat, queue: DriverQueue,
+    memory: GuestRAM, random: inout SeededRandom
+  ) throws {
+    var byteCount = 16 + Int(random.next() % 32) * 16
+    if random.next() % 4 == 0 { byteCount = 16 * Int(1 + random.next() % 1024) }
+    var operation = OperationSpec(
+      session, sessionID: id, source: random.bytes(byteCount))
+    switch session {
+    case .cipher: operation.iv = random.bytes(16)
+    case .aead:
+      operation.iv = random.bytes(12)
+      operation.aad = random.bytes(Int(random.next() % 64))
+    default: break
+    }
+    guard let answer = ReferenceCrypto.answer(to: operation) else {
+      throw DriverError("libcrypto cannot do \(session)")
+    }
+    var plan = RequestPlan()
+    if random.next() % 3 == 0 { plan.source = .random(seed: random.next(), maximum: 4) }
+    if random.next() % 3 == 0 { plan.destination = .random(seed: random.next(), maximum: 4) }
+    plan.isIndirect = random.next() % 4 != 0
+    placed = try PlacedRequest(
+      CryptoRequestBuilder.data(operation, format: format), plan: plan, in: memory)
+    head = try queue.reserve(placed.buffers, indirect: plan.isIndirect)
+    output = answer.output
+    result = answer.result
+    self.session = session
+  }
+
+  /// Wipes the answer of the last round, so that it does not pass for the next one's.
+  func spoil(_ memory: GuestRAM) throws {
+    for buffer in placed.destination + placed.result {
+      try memory.fill(
+        buffer.guestAddress, byteCount: Int(buffer.byteCount), with: PlacedRequest.untouched)
+    }
+    if let address = placed.statusAddress {
+      try memory.fill(address, byteCount: 1, with: PlacedRequest.untouched)
+    }
+  }
+
+  /// Names another session in the request's header.
+  func use(_ session: UInt64, _ memory: GuestRAM) throws {
+    guard let header = placed.headerAddress else { return }
+    try memory.write((0..<8).map { UInt8(truncatingIfNeeded: session >> (8 * $0)) }, at: header + 8)
+  }
+}
