@@ -10,15 +10,15 @@ public import LinuxSystem
 @safe
 public final class SessionJournal {
   let layout: JournalLayout
-  private let file: FileDescriptor
-  private let memory: MappedMemory
+  let file: FileDescriptor
+  let memory: MappedMemory
   /// Locked so far, in pages from the first slot on.
   private var lockedByteCount = 0
   /// Chunks of long keys that are locked.
   private var lockedChunks: Set<Int> = []
-  private var usedCount = 0
+  var usedCount = 0
   /// Whose sessions they are; nil: nobody's that could come back.
-  private(set) var owner: OwnerRecord?
+  var owner: OwnerRecord?
 
   /// Locking is by as much at a time.
   private static let chunkByteCount = 256 << 10
@@ -142,13 +142,13 @@ public final class SessionJournal {
     unsafe memory.base.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
   }
 
-  private func slot(_ index: Int) -> UnsafeMutableRawPointer {
+  func slot(_ index: Int) -> UnsafeMutableRawPointer {
     precondition(index >= 0 && index < slotCount, "no slot \(index)")
     // SAFETY: the slot lies inside the mapping, checked above.
     return unsafe memory.base + layout.slotOffset(index)
   }
 
-  private func keys(_ index: Int, byteCount: Int) -> UnsafeMutableRawPointer {
+  func keys(_ index: Int, byteCount: Int) -> UnsafeMutableRawPointer {
     unsafe byteCount <= JournalLayout.shortKeysByteCount
       ? slot(index) + JournalLayout.keysOffset : memory.base + layout.longKeysOffset(index)
   }
@@ -185,7 +185,7 @@ public final class SessionJournal {
       littleEndian: slot(index).load(fromByteOffset: JournalLayout.checkOffset, as: UInt64.self))
   }
 
-  private func computedCheck(of index: Int, _ identifier: UInt64, keyByteCount: Int) -> UInt64 {
+  func computedCheck(of index: Int, _ identifier: UInt64, keyByteCount: Int) -> UInt64 {
     var check = RecordCheck(identifier)
     let words = JournalLayout.keysOffset - JournalLayout.connectionOffset
     unsafe check.add(
@@ -195,114 +195,9 @@ public final class SessionJournal {
     return check.value
   }
 
-  // MARK: - Changes
-
-  /// Whether there is any.
-  public var hasSessions: Bool { (0..<usedCount).contains { identifier(at: $0) != 0 } }
-
-  /// Slots that were ever used: all others are as they were made.
-  var usedSlotCount: Int { usedCount }
-
-  /// Takes slots into use up to a number, before anything is written to them.
-  func use(slots count: Int) {
-    guard count > usedCount else { return }
-    precondition(count <= slotCount, "no slot \(count - 1)")
-    lock(upTo: count)
-    markUsed(UInt32(count))
-    usedCount = count
-  }
-
-  private func markUsed(_ count: UInt32) {
-    let word = UInt64(count) | UInt64(~count) << 32
-    unsafe cring_store64_release(memory.base + JournalLayout.usedOffset, word.littleEndian)
-    // The slot's own words come after this one.
-    cring_fence_release()
-  }
-
-  /// Writes a session into a free slot in use, all but its identifier; its keys are to be used from there.
-  func write(
-    _ request: SessionRequest, connection: UInt32, at index: Int, cipherKey: UnsafeRawBufferPointer,
-    authKey: UnsafeRawBufferPointer
-  ) -> UnsafeMutablePointer<UInt8> {
-    var request = request
-    request.cipherKeyByteCount = UInt32(cipherKey.count)
-    request.authKeyByteCount = UInt32(authKey.count)
-    let byteCount = cipherKey.count + authKey.count
-    precondition(byteCount <= JournalLayout.longKeysByteCount, "keys of \(byteCount) bytes")
-    if byteCount > JournalLayout.shortKeysByteCount { lockLongKeys(index) }
-    let slot = unsafe slot(index)
-    // SAFETY: the slot has room for the words; the keys' place was chosen for their length.
-    unsafe slot.storeBytes(
-      of: connection.littleEndian, toByteOffset: JournalLayout.connectionOffset, as: UInt32.self)
-    unsafe request.store(to: slot + JournalLayout.wordsOffset)
-    // The words say where keys are to be wiped, so they come first.
-    cring_fence_release()
-    let keys = unsafe keys(index, byteCount: byteCount)
-    if let base = cipherKey.baseAddress { unsafe cring_copy(keys, base, cipherKey.count) }
-    if let base = authKey.baseAddress {
-      unsafe cring_copy(keys + cipherKey.count, base, authKey.count)
-    }
-    return unsafe keys.assumingMemoryBound(to: UInt8.self)
-  }
-
-  /// Makes a session that was written one that is there.
-  func commit(_ identifier: UInt64, at index: Int) {
-    let slot = unsafe slot(index)
-    // First the generation: however this ends, the identifier is nobody else's.
-    unsafe memory.base.storeBytes(
-      of: UInt32(truncatingIfNeeded: identifier >> 32).littleEndian,
-      toByteOffset: layout.generationOffset(index), as: UInt32.self)
-    let check = computedCheck(
-      of: index, identifier, keyByteCount: request(at: index).keyByteCount ?? 0)
-    unsafe slot.storeBytes(
-      of: check.littleEndian, toByteOffset: JournalLayout.checkOffset, as: UInt64.self)
-    // Keeps all stores above before the one that counts.
-    unsafe cring_store64_release(slot, identifier.littleEndian)
-  }
-
-  /// Makes a session one that is gone; its keys may be in use still.
-  func end(_ index: Int) {
-    unsafe cring_store64_release(slot(index), 0)
-    // Wiping comes after this.
-    cring_fence_release()
-  }
-
-  /// Wipes what a slot holds, once nobody uses it.
-  func erase(_ index: Int) {
-    end(index)
-    let byteCount = request(at: index).keyByteCount ?? JournalLayout.longKeysByteCount
-    if byteCount > JournalLayout.shortKeysByteCount {
-      let offset = layout.longKeysOffset(index)
-      // SAFETY: the long keys' place lies inside the mapping.
-      unsafe cring_wipe(memory.base + offset, min(byteCount, JournalLayout.longKeysByteCount))
-      // Wiped they are in any case.
-      try? file.discard(offset: offset, byteCount: JournalLayout.longKeysByteCount)
-    }
-    unsafe cring_wipe(slot(index), JournalLayout.slotByteCount)
-  }
-
-  /// Gives back the memory of slots, none of which holds a session or is in use; generations stay.
-  func giveBack() {
-    try? file.discard(offset: layout.slotsOffset, byteCount: layout.slotsByteCount)
-  }
-
-  /// Says whose the sessions of connections are, in one store; nil: nobody's who could come back.
-  func setOwner(_ record: OwnerRecord?) {
-    guard record != owner else { return }
-    let selector = unsafe UInt32(
-      littleEndian: memory.base.load(
-        fromByteOffset: JournalLayout.ownerSelectorOffset, as: UInt32.self))
-    let next = 1 - min(selector, 1)
-    unsafe OwnerRecord.store(
-      record, to: memory.base + JournalLayout.ownerOffset + Int(next) * OwnerRecord.byteCount)
-    unsafe cring_store32_release(
-      memory.base + JournalLayout.ownerSelectorOffset, next.littleEndian)
-    owner = record
-  }
-
   // MARK: - Locking
 
-  private func lock(upTo count: Int) {
+  func lock(upTo count: Int) {
     let end = min(
       (count * JournalLayout.slotByteCount + Self.chunkByteCount - 1) / Self.chunkByteCount
         * Self.chunkByteCount, layout.slotsByteCount)
@@ -313,7 +208,7 @@ public final class SessionJournal {
   }
 
   /// Chunks of several slots': pages locked one by one would be mappings of their own, of which there are not many.
-  private func lockLongKeys(_ index: Int) {
+  func lockLongKeys(_ index: Int) {
     let perChunk = 64
     let chunk = index / perChunk
     guard lockedChunks.insert(chunk).inserted else { return }

@@ -69,7 +69,7 @@ public final class SessionTable {
   let journal: SessionJournal?
   /// Number of the connection that sessions are made for; the journal tells their guests apart by it.
   var connection: UInt32 = 1
-  private let pool = SecretPool()
+  let pool = SecretPool()
   /// Of each index the last one; before that `firstGeneration`.
   var generations: [UInt32]
   let firstGeneration: UInt32
@@ -80,8 +80,8 @@ public final class SessionTable {
   /// Destroyed, not yet let go by every worker: the log position that all of them must reach.
   private var leaving: [(position: UInt64, index: UInt32)] = []
   private var leavingHead = 0
-  private let clock = ContinuousClock()
-  private let start: ContinuousClock.Instant
+  let clock = ContinuousClock()
+  let start: ContinuousClock.Instant
 
   /// Sessions that are live now.
   public internal(set) var openCount = 0
@@ -219,56 +219,6 @@ public final class SessionTable {
   /// Sessions destroyed whose keys some worker may still hold.
   public var leavingCount: Int { leaving.count - leavingHead }
 
-  /// What operators may know of a session; never keys.
-  public struct Entry: Sendable {
-    public var identifier: UInt64
-    public var row: StatisticsRow
-    public var route: EngineRoute
-    public var ageSeconds: UInt64
-  }
-
-  /// How far a reader of the list has come.
-  public struct Cursor: Sendable {
-    fileprivate var index = 0
-    /// Sessions to pass by yet.
-    fileprivate var skipCount: Int
-    /// Sessions to list yet.
-    fileprivate var wantedCount: Int
-
-    public init(skipping skipCount: Int, listing wantedCount: Int) {
-      self.skipCount = skipCount
-      self.wantedCount = wantedCount
-    }
-  }
-
-  /// Goes on with a list of live sessions, by at most `slotCount` places of the table.
-  ///
-  /// - Returns: what was found there, and whether the list is complete. Sessions that come and go between two calls
-  ///   may be missing.
-  public func list(
-    _ cursor: inout Cursor, scanning slotCount: Int
-  ) -> (entries: [Entry], isComplete: Bool) {
-    let end = min(Int(neverUsed), cursor.index + slotCount)
-    let now = UInt64(start.duration(to: clock.now).components.seconds)
-    var entries: [Entry] = []
-    while cursor.index < end, cursor.wantedCount > 0 {
-      // SAFETY: index < neverUsed ≤ slotCount; blocks of live sessions are valid.
-      let slot = unsafe slots[cursor.index]
-      cursor.index += 1
-      guard slot.identifier != 0, let block = unsafe slot.block else { continue }
-      guard cursor.skipCount == 0 else {
-        cursor.skipCount -= 1
-        continue
-      }
-      cursor.wantedCount -= 1
-      unsafe entries.append(
-        Entry(
-          identifier: slot.identifier, row: StatisticsRow(index: block.pointee.row),
-          route: block.pointee.parameters.route, ageSeconds: now &- block.pointee.createdAt))
-    }
-    return (entries, cursor.wantedCount == 0 || cursor.index >= Int(neverUsed))
-  }
-
   // MARK: - Slots
 
   private func takeIndex() -> UInt32? {
@@ -332,69 +282,6 @@ public final class SessionTable {
     let slot = unsafe slots + Int(index)
     if let block = unsafe slot.pointee.block { unsafe wipe(block) }
     unsafe slot.pointee = unsafe SessionSlot(identifier: 0, block: nil)
-  }
-
-  // MARK: - Blocks
-
-  /// A block, with the keys behind it or in the journal; nil where there is no memory.
-  func makeBlock(
-    _ template: SessionParameters, _ request: SessionRequest, at index: UInt32,
-    cipherKey: UnsafeRawBufferPointer, authKey: UnsafeRawBufferPointer
-  ) -> UnsafeMutablePointer<SessionBlock>? {
-    let header = MemoryLayout<SessionBlock>.stride
-    let byteCount = journal == nil ? header + cipherKey.count + authKey.count : header
-    guard let raw = unsafe pool.take(byteCount) else { return nil }
-    let keys: UnsafeMutablePointer<UInt8>
-    if let journal {
-      unsafe keys = journal.write(
-        request, connection: connection, at: Int(index), cipherKey: cipherKey, authKey: authKey)
-    } else {
-      // SAFETY: the allocation has room for the header and both keys; the sources are the caller's for this call.
-      unsafe keys = (raw + header).assumingMemoryBound(to: UInt8.self)
-      if let base = cipherKey.baseAddress { unsafe cring_copy(keys, base, cipherKey.count) }
-      if let base = authKey.baseAddress {
-        unsafe cring_copy(keys + cipherKey.count, base, authKey.count)
-      }
-    }
-    return unsafe fill(
-      raw, byteCount: byteCount, template, request, keys: keys,
-      counts: (UInt32(cipherKey.count), UInt32(authKey.count)))
-  }
-
-  /// A block for keys that are in the journal already; nil where there is no memory.
-  func makeBlock(
-    _ template: SessionParameters, _ request: SessionRequest,
-    keys: UnsafeMutablePointer<UInt8>
-  ) -> UnsafeMutablePointer<SessionBlock>? {
-    let byteCount = MemoryLayout<SessionBlock>.stride
-    guard let raw = unsafe pool.take(byteCount) else { return nil }
-    return unsafe fill(
-      raw, byteCount: byteCount, template, request, keys: keys,
-      counts: (request.cipherKeyByteCount, request.authKeyByteCount))
-  }
-
-  private func fill(
-    _ raw: UnsafeMutableRawPointer, byteCount: Int, _ template: SessionParameters,
-    _ request: SessionRequest, keys: UnsafeMutablePointer<UInt8>, counts: (UInt32, UInt32)
-  ) -> UnsafeMutablePointer<SessionBlock> {
-    var parameters = template
-    unsafe parameters.cipherKey = UnsafePointer(keys)
-    parameters.cipherKeyByteCount = counts.0
-    unsafe parameters.authKey = UnsafePointer(keys + Int(counts.0))
-    parameters.authKeyByteCount = counts.1
-    let block = unsafe raw.bindMemory(to: SessionBlock.self, capacity: 1)
-    unsafe block.initialize(
-      to: SessionBlock(
-        parameters: parameters, row: StatisticsRow(parameters).index, byteCount: byteCount,
-        request: request, createdAt: UInt64(start.duration(to: clock.now).components.seconds)))
-    return unsafe block
-  }
-
-  func wipe(_ block: UnsafeMutablePointer<SessionBlock>) {
-    // SAFETY: the caller owns the block alone; byteCount is the allocation's.
-    let byteCount = unsafe block.pointee.byteCount
-    unsafe cring_wipe(block, byteCount)
-    unsafe pool.give(UnsafeMutableRawPointer(block), byteCount: byteCount)
   }
 }
 
