@@ -1,0 +1,171 @@
+import CRingShims
+import CryptoTypes
+import Foundation
+import LinuxSystem
+import TestSupport
+import Testing
+import VhostUserFrontend
+import VhostUserProtocol
+import VirtioSpec
+
+/// The running daemon and its record of requests in flight: left empty when a ring is taken back, taken up when another
+/// back-end has left something in it; and notifications in messages.
+@Suite("Records", .serialized)
+struct RecordTests {
+  /// A front-end with guest memory and a record for one queue of 64 descriptors.
+  private final class Guest {
+    let frontend: Frontend
+    let memory: GuestRAM
+    let queue: DriverQueue
+    let record: MappedMemory
+
+    init(_ daemon: DaemonProcess, _ ring: RingKind, more: UInt64 = 0) throws {
+      var options = Frontend.Options(format: .stateless, ring: ring)
+      options.protocolFeatures =
+        Frontend.Options.allProtocolFeatures | ProtocolFeature.getVringBaseInflight | more
+      frontend = try Frontend.connect(path: daemon.socketPath, options: options)
+      try frontend.negotiate()
+      let area = try frontend.inflightArea(queueCount: 1, queueSize: 64)
+      try frontend.setInflightArea(area)
+      record = try MappedMemory(
+        sharing: FileDescriptor(owning: dup(area.file.descriptor)), offset: 0,
+        byteCount: Int(area.payload.mmapByteCount))
+      memory = try GuestRAM(byteCount: 1 << 20)
+      try frontend.shareMemory(memory)
+      queue = try frontend.makeQueue(size: 64)
+    }
+
+    func set<Word: FixedWidthInteger>(_ word: Word, _ offset: Int) {
+      record.base.storeBytes(of: word, toByteOffset: offset, as: Word.self)
+    }
+
+    var version: UInt16 { record.base.load(fromByteOffset: 8, as: UInt16.self) }
+
+    /// Places a request and posts it; what its answer has to be.
+    func post(isInPlace: Bool = false) throws -> (PlacedRequest, [UInt8], UInt16) {
+      var operation = OperationSpec(
+        .cipher(.aesCBC, .encrypt, key: [UInt8](repeating: 7, count: 16)), sessionID: nil,
+        source: [UInt8](repeating: 9, count: 64))
+      operation.iv = [UInt8](repeating: 3, count: 16)
+      var plan = RequestPlan()
+      plan.isInPlace = isInPlace
+      let placed = try PlacedRequest(
+        CryptoRequestBuilder.data(operation, format: frontend.requestFormat), plan: plan,
+        in: memory)
+      let head = try queue.reserve(placed.buffers, indirect: true)
+      queue.post(head)
+      return (placed, ReferenceCrypto.answer(to: operation)?.output ?? [], head)
+    }
+
+    /// The status and the destination of a request that has to come back.
+    func answer(_ placed: PlacedRequest, _ head: UInt16) throws -> (UInt8?, [UInt8]) {
+      let used = try queue.pollUsed()
+      #expect(used.head == UInt32(head))
+      let status = try placed.statusAddress.flatMap { try memory.read($0, byteCount: 1).first }
+      return (status, try PlacedRequest.content(of: placed.destination, in: memory))
+    }
+
+    /// Says in the record that the ring's first chain is in flight, as another back-end would.
+    func recordFirstChain(_ head: UInt16) throws {
+      set(UInt16(64), 10)
+      if queue.kind.isPacked {
+        for index in 0..<64 { set(UInt16(index + 1), 32 + 32 * index + 2) }
+        set(UInt16(1), 12)
+        set(UInt16(1), 14)
+        set(UInt16(0x0101), 20)
+        let ring = try memory.pointer(at: queue.layout.descriptorTable, byteCount: 16)
+        let word = ring.load(fromByteOffset: 8, as: UInt64.self)
+        set(UInt16(1), 32 + 6)
+        set(word >> 32 | word << 32, 32 + 16)
+        set(ring.load(as: UInt64.self), 32 + 24)
+        set(UInt8(1), 32)
+      } else {
+        set(UInt64(5), 16 + 16 * Int(head) + 8)
+        set(UInt8(1), 16 + 16 * Int(head))
+      }
+      set(UInt16(1), 8)
+    }
+  }
+
+  /// `GET_VRING_BASE` finishes everything, also where it might leave requests in the record.
+  @Test(arguments: [RingKind.split, .packed])
+  func ringThatIsTakenBackLeavesNothingInTheRecord(ring: RingKind) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    #expect(guest.frontend.protocolFeatures & ProtocolFeature.getVringBaseInflight != 0)
+    for _ in 0..<3 {
+      try guest.frontend.startQueue(0, guest.queue)
+      #expect(guest.version == 1)
+      let (placed, expected, head) = try guest.post()
+      if guest.queue.publish() { try guest.queue.kick() }
+      let base = try guest.frontend.stopQueue(0)
+      let answer = try guest.answer(placed, head)
+      #expect(answer.0 == VirtioCryptoStatus.ok.rawValue && answer.1 == expected)
+      #expect(guest.queue.index(ofBase: base) == guest.queue.usedIndex)
+      #expect(guest.version == 0)
+    }
+  }
+
+  @Test(arguments: [RingKind.split, .packed])
+  func requestThatAnotherBackEndLeftIsAnswered(ring: RingKind) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    let (placed, expected, head) = try guest.post()
+    _ = guest.queue.publish()
+    try guest.recordFirstChain(head)
+    try guest.frontend.startQueue(0, guest.queue)
+    let answer = try guest.answer(placed, head)
+    #expect(answer.0 == VirtioCryptoStatus.ok.rawValue && answer.1 == expected)
+    // And no second time.
+    let (next, _, nextHead) = try guest.post()
+    if guest.queue.publish() { try guest.queue.kick() }
+    #expect(try guest.answer(next, nextHead).0 == VirtioCryptoStatus.ok.rawValue)
+    #expect(guest.queue.popUsed() == nil)
+  }
+
+  /// Its source may be half a result.
+  @Test(arguments: [RingKind.split, .packed])
+  func requestInPlaceIsRefusedWhenItIsTakenAgain(ring: RingKind) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    let (placed, _, head) = try guest.post(isInPlace: true)
+    _ = guest.queue.publish()
+    try guest.recordFirstChain(head)
+    try guest.frontend.startQueue(0, guest.queue)
+    let answer = try guest.answer(placed, head)
+    #expect(answer.0 == VirtioCryptoStatus.err.rawValue)
+    #expect(answer.1 == [UInt8](repeating: 9, count: 64))
+    let (next, _, nextHead) = try guest.post(isInPlace: true)
+    if guest.queue.publish() { try guest.queue.kick() }
+    #expect(try guest.answer(next, nextHead).0 == VirtioCryptoStatus.ok.rawValue)
+  }
+
+  @Test(arguments: [RingKind.split, .packed])
+  func kicksAndCallsGoInMessages(ring: RingKind) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(
+      daemon, ring, more: ProtocolFeature.backendRequests | ProtocolFeature.inBandNotifications)
+    let pair = try UnixSocketPair()
+    try guest.frontend.command(
+      .setBackendRequestDescriptor, descriptors: [pair.second.rawValue])
+    let channel = Frontend(socket: OwnedFile(descriptor: dup(pair.first.rawValue)))
+    try guest.frontend.startQueue(0, guest.queue)
+    let word = VringDescriptor(index: 0, hasNoDescriptor: true).encoded
+    for request in [.setVringCall, .setVringError, .setVringKick] as [FrontendRequest] {
+      try guest.frontend.command(request, payload: word)
+    }
+    for _ in 0..<5 {
+      let (placed, expected, head) = try guest.post()
+      _ = guest.queue.enableCalls()
+      _ = guest.queue.publish()
+      try guest.frontend.command(
+        .vringKick, payload: VringState(index: 0, number: 0).encoded)
+      let answer = try guest.answer(placed, head)
+      #expect(answer.1 == expected)
+      let call = try channel.receive(waitingFor: "VRING_CALL")
+      #expect(call.header.code == BackendRequest.vringCall.rawValue)
+      let reply = MessageHeader(code: call.header.code, flags: 0b101, payloadByteCount: 8)
+      try channel.sendRaw(reply.encoded + NumberPayload(0).encoded)
+    }
+  }
+}
