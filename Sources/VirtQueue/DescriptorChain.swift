@@ -98,6 +98,8 @@ public struct DescriptorChain {
     isResubmitted = false
     writableByteCount = 0
     count = 0
+    index = 0
+    offset = 0
     readableCount = 0
     lastWritable = ChainRun(start: 0, byteCount: 0, mappedByteCount: 0)
   }
