@@ -282,6 +282,7 @@ let package = Package(
     integration("AsymmetricTests"),
     integration("HostileGuestTests"),
     integration("DaemonTests", ["CExitWatch"]),
+    integration("MigrationTests"),
     integration("KernelEngineTests"),
     integration("SessionStoreTests", ["CStepWatch", "CryptoDevice"]),
     integration("TrafficTests"),

@@ -95,4 +95,19 @@ struct BouncePool: ~Copyable {
       left &-= count
     }
   }
+
+  /// Notes what `scatter` has written.
+  @_noAllocation @_noLocks
+  func note(_ index: Int16, byteCount: Int, in dirty: inout DirtyPages) {
+    var left = byteCount
+    let table = unsafe spans(index)
+    var position = 0
+    while left > 0, position < Int(spanCounts[Int(index)]) {
+      let slice = unsafe table[position]
+      let count = min(left, slice.byteCount)
+      unsafe dirty.note(slice.pointer, byteCount: count)
+      left &-= count
+      position &+= 1
+    }
+  }
 }

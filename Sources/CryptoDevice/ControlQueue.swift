@@ -13,13 +13,18 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   private let request: UnsafeMutableRawPointer
   /// `LostMappings.count` when this guest's memory was last looked at.
   private var seenLossCount = UInt64.max
+  private var dirty: DirtyPages
 
-  /// `memory`: a view of the map that the queue was set up with; the map must outlive the value.
-  public init(queue: consuming Queue, memory: MemoryView) throws(SystemError) {
+  /// - `memory`: a view of the map that the queue was set up with; the map must outlive the value.
+  /// - `dirty`: where pages are logged that the queue writes.
+  public init(
+    queue: consuming Queue, memory: MemoryView, dirty: consuming DirtyPages = DirtyPages()
+  ) throws(SystemError) {
     let spans = try SpanList()
     outcomeSpans = spans
     self.queue = queue
     self.memory = memory
+    self.dirty = dirty
     unsafe request = .allocate(byteCount: ControlRequest.maximumByteCount, alignment: 16)
   }
 
@@ -70,18 +75,29 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
         }
       } catch {
         try checkMemory()
-        _ = queue.publish()
+        _ = publish()
         throw error
       }
       try checkMemory()
-      if queue.publish() { turn.wantsCall = true }
+      if publish() { turn.wantsCall = true }
       if served >= Self.turnLimit {
         turn.hasMore = true
         return turn
       }
-    } while try queue.armKicks()
+    } while try armKicks()
     try checkMemory()
     return turn
+  }
+
+  private mutating func publish() -> Bool {
+    dirty.flush()
+    defer { dirty.markRing() }
+    return queue.publish()
+  }
+
+  private mutating func armKicks() throws(QueueError) -> Bool {
+    defer { dirty.markRing() }
+    return try queue.armKicks()
   }
 
   private mutating func serveOne(_ core: DeviceCore) throws(QueueError) {
@@ -108,7 +124,7 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   }
 
   /// Copies the outcome into the guest's buffers, which may be in pieces and have room for it.
-  private func write(_ outcome: ControlOutcome) {
+  private mutating func write(_ outcome: ControlOutcome) {
     var bytes = outcome.words
     var offset = 0
     unsafe withUnsafeBytes(of: &bytes) { bytes in
@@ -119,6 +135,7 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
         let count = min(run.byteCount, outcome.byteCount - offset)
         // SAFETY: the run is checked guest memory; an outcome has at most sixteen bytes, all of them in the words.
         unsafe cring_copy(run.pointer, base + offset, count)
+        unsafe dirty.note(run.pointer, byteCount: count)
         offset += count
         index += 1
       }

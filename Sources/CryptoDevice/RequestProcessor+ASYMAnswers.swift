@@ -29,12 +29,15 @@ extension RequestProcessor {
     unsafe bounces.scatter(slot.pointee.bounce, byteCount: Int(written))
     copies.add(since: start)
     unsafe slot.pointee.status = status.rawValue
+    if dirty.isOn {
+      unsafe bounces.note(slot.pointee.bounce, byteCount: Int(written), in: &dirty)
+    }
     return unsafe written &+ storeLastByte(slot)
   }
 
   /// Answers a request that is refused; the used length.
   @_noAllocation @_noLocks
-  func refuseASYM(
+  mutating func refuseASYM(
     _ slot: UnsafeMutablePointer<RequestSlot>, _ status: VirtioCryptoStatus
   ) -> UInt32 {
     unsafe slot.pointee.status = status.rawValue
@@ -50,6 +53,7 @@ extension RequestProcessor {
       // SAFETY: the spans are checked guest memory; `left` counts down what is left of the eight bytes.
       unsafe copyWords(
         &words, from: Int(Self.asymHeaderByteCount) &- left, to: slice.pointer, count)
+      if dirty.isOn { unsafe dirty.note(slice.pointer, byteCount: count) }
       left &-= count
       position &+= 1
     }
@@ -76,10 +80,11 @@ extension RequestProcessor {
 
   /// Writes the status into the last byte, where it is not the result's; how many bytes that are.
   @_noAllocation @_noLocks
-  private func storeLastByte(_ slot: UnsafeMutablePointer<RequestSlot>) -> UInt32 {
+  private mutating func storeLastByte(_ slot: UnsafeMutablePointer<RequestSlot>) -> UInt32 {
     guard unsafe slot.pointee.hasLastByte else { return 0 }
     // SAFETY: the status byte was translated when the chain was read; the mapping outlives the worker.
     unsafe cring_store8(slot.pointee.statusByte, slot.pointee.status)
+    if dirty.isOn { unsafe dirty.note(slot.pointee.statusByte, byteCount: 1) }
     return 1
   }
 }

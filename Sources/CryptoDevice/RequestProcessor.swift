@@ -32,10 +32,13 @@ public struct RequestProcessor: ~Copyable {
   var inputSpans: SpanList
   var outputSpans: SpanList
   public var slots: SlotTable
+  /// Where pages of guest memory are logged that it writes.
+  public var dirty: DirtyPages
   /// - `slotCount`: requests that may be in flight at once.
   /// - `sessions`: valid while the processor lives.
   public init(
-    layout: RequestLayout, sessions: SessionView, table: AlgorithmTable, slotCount: Int
+    layout: RequestLayout, sessions: SessionView, table: AlgorithmTable, slotCount: Int,
+    dirty: consuming DirtyPages = DirtyPages()
   ) throws(SystemError) {
     let most = Int(layout.maximumRequestByteCount)
     // Everything that can fail comes before the first property is set.
@@ -53,6 +56,7 @@ public struct RequestProcessor: ~Copyable {
     self.table = table
     header = DataHeader()
     slots = SlotTable(capacity: slotCount)
+    self.dirty = dirty
   }
 
   /// The destination may be longer than `max_size` by a tag or a digest.
@@ -151,6 +155,7 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.status = status
     unsafe cring_store8(slot.pointee.statusByte, status)
     let written: UInt32 = outcome == .ok ? unsafe slot.pointee.outputByteCount &+ 1 : 1
+    if dirty.isOn { unsafe noteOutput(slot, isOK: outcome == .ok) }
     unsafe abandon(slot)
     return written
   }
@@ -161,6 +166,7 @@ public struct RequestProcessor: ~Copyable {
   ) {
     unsafe slot.pointee.status = status.rawValue
     unsafe cring_store8(slot.pointee.statusByte, status.rawValue)
+    if dirty.isOn { unsafe dirty.note(slot.pointee.statusByte, byteCount: 1) }
     unsafe abandon(slot)
   }
 

@@ -16,6 +16,7 @@ public struct WorkerEvents: ~Copyable {
     static var call: UInt8 { @_noAllocation @_noLocks get { 3 } }
     static var attention: UInt8 { @_noAllocation @_noLocks get { 4 } }
     static var helper: UInt8 { @_noAllocation @_noLocks get { 5 } }
+    static var log: UInt8 { @_noAllocation @_noLocks get { 6 } }
   }
 
   /// What a signal to a helper's eventfd completes with, if it fails.
@@ -29,6 +30,8 @@ public struct WorkerEvents: ~Copyable {
   private let call: Int32
   /// A blocking call eventfd takes a system call of its own.
   private let callIsNonBlocking: Bool
+  private let log: Int32
+  private let logIsNonBlocking: Bool
   private let attention: Int32
   private let stop: UnsafePointer<UInt64>
   private var kickIsArmed = false
@@ -38,17 +41,21 @@ public struct WorkerEvents: ~Copyable {
   /// - `kick`: the driver's eventfd, or -1 where the front-end gave none: then the worker must poll.
   /// - `call`: the eventfd that interrupts the guest, or -1.
   /// - `attention`: the eventfd that makes the control side look.
+  /// - `log`: the eventfd that tells the front-end of dirty pages, or -1.
   /// - `stop`: becomes odd when the worker has to end; half of it is the number of a profile that somebody takes, or 0.
   ///
   /// Descriptors and `stop` belong to the caller and must outlive the value. Call it on the worker's own thread.
   public init(
-    kick: Int32, call: Int32, wake: Int32, attention: Int32, stop: UnsafePointer<UInt64>
+    kick: Int32, call: Int32, wake: Int32, attention: Int32, stop: UnsafePointer<UInt64>,
+    log: Int32 = -1
   ) throws(SystemError) {
     let ring = try IOUring(entries: 256)
     self.ring = ring
     self.kick = kick
     self.call = call
     callIsNonBlocking = IOUring.canSignal(fd: call)
+    self.log = log
+    logIsNonBlocking = IOUring.canSignal(fd: log)
     self.attention = attention
     self.wake = wake
     unsafe self.stop = stop
@@ -67,6 +74,13 @@ public struct WorkerEvents: ~Copyable {
   public mutating func signalCall() {
     guard call >= 0 else { return }
     if callIsNonBlocking { signal(call, Kind.call) } else { IOUring.signalNow(fd: call) }
+  }
+
+  /// Queues a signal that pages were logged, likewise.
+  @_noAllocation @_noLocks
+  public mutating func signalLog() {
+    guard log >= 0 else { return }
+    if logIsNonBlocking { signal(log, Kind.log) } else { IOUring.signalNow(fd: log) }
   }
 
   /// Queues a signal to the control side, likewise.

@@ -73,6 +73,8 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
     }
     // Results that went into zeros are none.
     if !memory.isLost { publish(&watch) }
+    // Whatever was written last, be it that no kick is wanted.
+    if processor.dirty.isOn { processor.dirty.markRing() }
     events.flush()
   }
 }

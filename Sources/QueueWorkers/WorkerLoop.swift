@@ -213,6 +213,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       reap()
       return
     }
+    if processor.dirty.isOn { processor.dirty.markRing() }
     rest()
     queue.suppressKicks()
     reap()
@@ -434,7 +435,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     guard unpublishedCount > 0 else { return }
     unpublishedCount = 0
     tally.flush(counters)
-    if queue.publish() {
+    if processor.dirty.isOn ? publishLogged() : queue.publish() {
       watch.enter(.notify)
       events.signalCall()
       counters.add(.callsSent, 1)

@@ -82,6 +82,12 @@ struct Bench: ParsableCommand {
     help: "Chain N is always entry N of a ring of --depth entries, which DPDK 22.11 relies on.")
   var fixedEntries = false
 
+  @Flag(
+    help:
+      "Have the device log dirty pages, as while a guest is migrated, and measure the same device without, in turn."
+  )
+  var dirtyLog = false
+
   @Option(help: "Processor to pin the first queue's thread to; further threads take the next ones.")
   var cpu: Int?
 
@@ -133,7 +139,7 @@ struct Bench: ParsableCommand {
     let cases = operations.flatMap { operation in
       (operation.fixedByteCount.map { [$0] } ?? sizes).map { (operation, $0) }
     }
-    if comparison.isWanted {
+    if comparison.isWanted || dirtyLog {
       let points = try compareAll(cases, run)
       try chart?.write(points, settings)
       return
@@ -159,10 +165,11 @@ struct Bench: ParsableCommand {
   private func compareAll(
     _ cases: [(BenchOperation, Int)], _ run: BenchRun
   ) throws -> [BenchPoint] {
-    let againstSettings = try comparison.settings(from: run.settings)
+    var againstSettings = try comparison.settings(from: run.settings)
+    againstSettings.logsDirtyPages = false
     let comparer = BenchComparer(
       device: run,
-      against: comparison.against.map {
+      against: (comparison.against ?? (dirtyLog ? run.socketPath : nil)).map {
         BenchRun(socketPath: $0, settings: againstSettings, patienceMilliseconds: 0)
       },
       ceiling: comparison.raw ? try BenchCeiling(engine: comparison.rawEngine) : nil,
@@ -240,6 +247,7 @@ struct Bench: ParsableCommand {
       verifies: verify)
     settings.hasFixedEntries = fixedEntries
     settings.recordsInflight = inflight
+    settings.logsDirtyPages = dirtyLog
     settings.messageLayout = try BenchComparisonOptions.messageLayout(
       messageLayout, of: "--message-layout")
     _ = try comparison.settings(from: settings)

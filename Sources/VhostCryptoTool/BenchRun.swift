@@ -17,6 +17,8 @@ struct BenchRun {
   func measure(_ operation: BenchOperation, byteCount: Int) throws -> BenchRow {
     let client = try connect(byteCount: byteCount)
     defer { client.frontend.disconnect() }
+    let log = try settings.logsDirtyPages ? BenchDirtyLog(client) : nil
+    defer { log?.stop() }
     let sessionID =
       settings.format == .stateless ? nil : try openSession(operation.session, client)
     var random = SeededRandom(seed: 0x5EED)
@@ -32,6 +34,7 @@ struct BenchRun {
     }
     var tally = try runTogether(workers)
     for seat in workers { seat.worker.dispose() }
+    try log?.check()
     // The round trip is made of single chains, wherever the ring stands.
     if settings.verifies && !settings.hasFixedEntries {
       try checkRoundTrip(operation, byteCount, sessionID, client, &random, &tally)

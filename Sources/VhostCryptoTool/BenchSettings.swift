@@ -54,6 +54,8 @@ struct BenchSettings: Sendable {
   var hasFixedEntries = false
   /// The device records which requests are in flight, as it does for front-ends that survive its restarts.
   var recordsInflight = false
+  /// Whether the back-end logs dirty pages, as while its guest is migrated.
+  var logsDirtyPages = false
   /// Of the first queue's thread; the others follow.
   var processor: Int?
   var verifies: Bool

@@ -77,7 +77,8 @@ extension Connection {
       index: ring.index, size: ring.size, base: ring.base ?? initialBase, isPacked: packed,
       descriptorTable: descriptorTable, availableRing: availableRing, usedRing: usedRing,
       memory: memory, kick: try duplicate(ring.kick), call: try duplicate(ring.call),
-      error: try duplicate(ring.error), inflight: try inflightRegion(of: ring))
+      error: try duplicate(ring.error), inflight: try inflightRegion(of: ring),
+      dirtyLogging: logging(of: ring, address), logEvent: try duplicate(logEvent))
   }
 
   private func slice(

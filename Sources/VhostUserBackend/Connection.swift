@@ -14,6 +14,10 @@ final class Connection {
   var memory = MemoryMap()
   /// Where rings record what is in flight; nil: nowhere.
   var inflight: InflightBuffer?
+  /// Where dirty pages are logged, if the front-end has said.
+  var dirtyLog: DirtyLog?
+  /// Signalled when pages were logged (SET_LOG_FD).
+  var logEvent: FileDescriptor?
   /// Accepted feature bits; valid once `hasFeatures`.
   var features: UInt64 = 0
   var hasFeatures = false
@@ -58,6 +62,8 @@ final class Connection {
     if serverStops { device.connectionInterrupted() } else { device.connectionClosed() }
     memory = MemoryMap()
     inflight = nil
+    dirtyLog = nil
+    logEvent = nil
     log.log(.info, "front-end disconnected")
   }
 
@@ -149,6 +155,8 @@ final class Connection {
     case .addMemoryRegion: try addMemoryRegion(&message)
     case .removeMemoryRegion: try removeMemoryRegion(message)
     case .getMaxMemorySlots: getMaxMemorySlots()
+    case .setLogBase: try setLogBase(&message)
+    case .setLogDescriptor: setLogDescriptor(&message)
     case .setVringNum: try setVringNum(message)
     case .setVringAddress: try setVringAddress(message)
     case .setVringBase: try setVringBase(message)

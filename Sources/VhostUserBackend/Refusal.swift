@@ -22,6 +22,8 @@ enum Refusal: Error, Hashable {
   case ringEnable(UInt32)
   /// A memory region that cannot be mapped or is not there.
   case memory(reason: String)
+  /// A log of dirty pages that cannot be mapped.
+  case dirtyLog(reason: String)
   /// More regions than slots.
   case memorySlots(Int)
   /// A device status beyond eight bits.

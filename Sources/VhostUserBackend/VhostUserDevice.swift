@@ -109,6 +109,10 @@ public struct QueueSetup: ~Copyable {
   public var error: FileDescriptor?
   /// Where requests in flight are to be recorded, and what was in flight when the daemon before ended; nil: nowhere.
   public let inflight: InflightRegion?
+  /// What the ring's worker has to log; nil: nothing.
+  public let dirtyLogging: DirtyLogging?
+  /// To be signalled when pages were logged; nil: nobody listens.
+  public var logEvent: FileDescriptor?
 
   /// The kick's descriptor, borrowed from the setup; -1 where there is none.
   public var kickRawValue: Int32 {
@@ -130,6 +134,14 @@ public struct QueueSetup: ~Copyable {
   public var errorRawValue: Int32 {
     switch error {
     case .some(let descriptor): descriptor.rawValue
+    case nil: -1
+    }
+  }
+
+  /// The log event's descriptor, borrowed from the setup; -1 where there is none, or nothing is logged.
+  public var logEventRawValue: Int32 {
+    switch logEvent {
+    case .some(let descriptor): dirtyLogging == nil ? -1 : descriptor.rawValue
     case nil: -1
     }
   }

@@ -35,6 +35,16 @@ struct ChainBooks: @unchecked Sendable {
     unsafe posted.initialize(repeating: 0, count: capacity)
   }
 
+  init(copying other: ChainBooks, size: UInt16) {
+    self.init(size: size)
+    let count = Int(size)
+    unsafe cring_copy(templates, other.templates, 16 * count)
+    unsafe nextInChain.update(from: other.nextInChain, count: count)
+    unsafe slotCounts.update(from: other.slotCounts, count: count)
+    unsafe writableByteCounts.update(from: other.writableByteCounts, count: count)
+    unsafe posted.update(from: other.posted, count: Int(postedMask) + 1)
+  }
+
   func deallocate() {
     unsafe templates.deallocate()
     unsafe nextInChain.deallocate()

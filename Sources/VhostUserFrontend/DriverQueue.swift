@@ -126,10 +126,11 @@ public final class DriverQueue: @unchecked Sendable {
 
   /// A ring in freshly taken guest memory, empty, with both indices at `startIndex`.
   ///
-  /// `region`: the memory region to take the ring from; nil: the first with room.
+  /// - `region`: the memory region to take the ring from; nil: the first with room.
+  /// - `alignment`: of each of the ring's parts, at least; of a page, to have them on pages of their own.
   public init(
     size: UInt16, memory: GuestRAM, hasEventIndex: Bool, kind: RingKind = .split,
-    startIndex: UInt16 = 0, region: Int? = nil
+    startIndex: UInt16 = 0, region: Int? = nil, alignment: Int = 4
   ) throws(FrontendError) {
     guard (1...32768).contains(size), kind.isPacked || size.nonzeroBitCount == 1 else {
       throw .ring("a \(kind) ring of \(size) entries: up to 32768, split ones a power of two")
@@ -147,9 +148,10 @@ public final class DriverQueue: @unchecked Sendable {
     let availableCount = isPacked ? 4 : 6 + 2 * count
     let usedCount = isPacked ? 4 : 6 + 8 * count
     layout = Layout(
-      descriptorTable: try memory.allocate(16 * count, alignment: 16, region: region),
-      available: try memory.allocate(availableCount, alignment: 4, region: region),
-      used: try memory.allocate(usedCount, alignment: 4, region: region))
+      descriptorTable: try memory.allocate(
+        16 * count, alignment: max(16, alignment), region: region),
+      available: try memory.allocate(availableCount, alignment: alignment, region: region),
+      used: try memory.allocate(usedCount, alignment: alignment, region: region))
     // SAFETY: each range was just allocated inside one region, whose mapping `memory` keeps alive;
     // the device is the only other writer.
     unsafe descriptors = try memory.pointer(at: layout.descriptorTable, byteCount: 16 * count)
@@ -171,6 +173,36 @@ public final class DriverQueue: @unchecked Sendable {
     }
     unsafe cring_store16(available + 2, startIndex)
     unsafe cring_store16(used + 2, startIndex)
+  }
+
+  /// A driver that has moved with its guest: the same queue in a copy of its memory, with eventfds of its own.
+  ///
+  /// Nobody uses `other` any more. `memory`: an `emptyCopy` of the other's.
+  public init(moving other: DriverQueue, to memory: GuestRAM) throws(FrontendError) {
+    size = other.size
+    kind = other.kind
+    isPacked = other.isPacked
+    isInOrder = other.isInOrder
+    needsBooks = other.needsBooks
+    self.memory = memory
+    hasEventIndex = other.hasEventIndex
+    mask = other.mask
+    layout = other.layout
+    let count = Int(size)
+    // SAFETY: the copy has the ranges that the other was made with.
+    unsafe descriptors = try memory.pointer(at: layout.descriptorTable, byteCount: 16 * count)
+    unsafe available = try memory.pointer(
+      at: layout.available, byteCount: isPacked ? 4 : 6 + 2 * count)
+    unsafe used = try memory.pointer(at: layout.used, byteCount: isPacked ? 4 : 6 + 8 * count)
+    kickEvent = try EventFile()
+    callEvent = try EventFile()
+    books = ChainBooks(copying: other.books, size: size)
+    unsafe indices = .allocate(capacity: 1)
+    unsafe indices.initialize(to: other.indices.pointee)
+    nextFree = other.nextFree
+    firstFree = other.firstFree
+    freeCount = other.freeCount
+    chains = other.chains
   }
 
   deinit {

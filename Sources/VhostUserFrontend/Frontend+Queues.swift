@@ -38,30 +38,28 @@ extension Frontend {
 
   /// Makes a queue in the shared memory that fits what was negotiated.
   public func makeQueue(
-    size: UInt16, startIndex: UInt16 = 0, region: Int? = nil
+    size: UInt16, startIndex: UInt16 = 0, region: Int? = nil, alignment: Int = 4
   ) throws(FrontendError) -> DriverQueue {
     guard let memory else { throw .guestMemory("no memory is shared yet") }
     return try DriverQueue(
       size: size, memory: memory, hasEventIndex: features & (1 << 29) != 0,
-      kind: RingKind(features: features), startIndex: startIndex, region: region)
+      kind: RingKind(features: features), startIndex: startIndex, region: region,
+      alignment: alignment)
   }
 
   /// Gives a ring to the back-end and starts it.
-  public func startQueue(_ index: Int, _ queue: DriverQueue) throws(FrontendError) {
+  ///
+  /// `base`: where to go on; nil: where the driver is.
+  public func startQueue(
+    _ index: Int, _ queue: DriverQueue, base: UInt32? = nil
+  ) throws(FrontendError) {
     let number = UInt32(truncatingIfNeeded: index)
     try command(
       .setVringNum, payload: VringState(index: number, number: UInt32(queue.size)).encoded)
     try command(
       .setVringBase,
-      payload: VringState(index: number, number: queue.base).encoded)
-    try command(
-      .setVringAddress,
-      payload: VringAddress(
-        index: number,
-        descriptorTable: queue.memory.frontendAddress(of: queue.layout.descriptorTable),
-        usedRing: queue.memory.frontendAddress(of: queue.layout.used),
-        availableRing: queue.memory.frontendAddress(of: queue.layout.available)
-      ).encoded)
+      payload: VringState(index: number, number: base ?? queue.base).encoded)
+    try setVringAddress(index, queue)
     let errorEvent = try EventFile()
     errorEvents[index] = errorEvent
     try setVringDescriptor(.setVringError, index, errorEvent.descriptor)

@@ -36,7 +36,7 @@ public final class Frontend: @unchecked Sendable {
       | ProtocolFeature.cryptoSession | ProtocolFeature.config
       | ProtocolFeature.configureMemorySlots | ProtocolFeature.status
       | ProtocolFeature.resetDevice | ProtocolFeature.deviceState
-      | ProtocolFeature.inflightSharedMemory
+      | ProtocolFeature.inflightSharedMemory | ProtocolFeature.logSharedMemory
 
     /// The kind of rings to ask for.
     public var ring: RingKind {

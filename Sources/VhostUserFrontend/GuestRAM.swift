@@ -79,6 +79,13 @@ public final class GuestRAM: @unchecked Sendable {
     ])
   }
 
+  /// Memory of the same shape, all zeros, with the same ranges taken: where a guest moves to.
+  public func emptyCopy() throws(FrontendError) -> GuestRAM {
+    let copy = try GuestRAM(regions: regions.map(\.spec))
+    copy.allocators = allocators
+    return copy
+  }
+
   deinit { Self.unmap(regions) }
 
   private static func map(

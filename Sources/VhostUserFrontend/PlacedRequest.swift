@@ -13,6 +13,7 @@ public struct PlacedRequest: Sendable {
   public internal(set) var statusAddress: UInt64?
   /// What has to be freed.
   var allocations: [UInt64] = []
+  private var alignment = 1
   /// Bytes of the device-writable part, zero-length and repeated descriptors included.
   public var writableByteCount: Int {
     buffers.reduce(0) { $0 + ($1.isWritable ? Int($1.byteCount) : 0) }
@@ -74,6 +75,7 @@ extension PlacedRequest {
   public init(
     _ request: DataRequest, plan: RequestPlan, in memory: GuestRAM
   ) throws(FrontendError) {
+    alignment = plan.alignment
     do throws(FrontendError) {
       try placeReadable(request, plan, memory)
       try placeWritable(request, plan, memory)
@@ -208,7 +210,8 @@ extension PlacedRequest {
   private mutating func allocate(_ byteCount: Int, in memory: GuestRAM) throws(FrontendError)
     -> UInt64
   {
-    let address = try memory.allocate(byteCount)
+    let address = try memory.allocate(
+      (byteCount + alignment - 1) & ~(alignment - 1), alignment: alignment)
     allocations.append(address)
     return address
   }

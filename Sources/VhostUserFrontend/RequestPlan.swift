@@ -78,6 +78,8 @@ public struct RequestPlan: Hashable, Sendable {
   /// Bytes that are writable behind the result and in front of the status; the device skips them.
   public var slackByteCount = 0
   public var isIndirect = true
+  /// What every buffer's address is a multiple of; of a page, no two buffers share one.
+  public var alignment = 1
 
   public init() {}
 

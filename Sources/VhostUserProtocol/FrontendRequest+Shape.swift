@@ -40,6 +40,11 @@ extension FrontendRequest {
       MessageShape(.exactly(0))
     case .setFeatures, .setProtocolFeatures, .setStatus, .closeCryptoSession:
       MessageShape(.exactly(NumberPayload.byteCount))
+    case .setLogBase:
+      // The answer says that from now on nothing is logged in the log before.
+      MessageShape(.exactly(LogPayload.byteCount), descriptors: 1...1, ownReply: true)
+    case .setLogDescriptor:
+      MessageShape(.exactly(0), descriptors: 1...1)
     case .setVringNum, .setVringBase, .setVringEnable, .vringKick:
       MessageShape(.exactly(VringState.byteCount))
     case .getVringBase:

@@ -29,6 +29,8 @@ public enum ProtocolFeature {
 public enum VhostUserLimit {
   /// `VHOST_USER_F_PROTOCOL_FEATURES`, the virtio feature bit that belongs to vhost-user, as a mask.
   public static let protocolFeaturesBit: UInt64 = 1 << 30
+  /// `VHOST_F_LOG_ALL`, likewise: every write to guest memory is logged.
+  public static let logAllBit: UInt64 = 1 << 26
   /// Regions in one `SET_MEM_TABLE`, and file descriptors in one message.
   public static let memoryTableRegions = 8
   /// Regions that may be mapped at once through `ADD_MEM_REG` (the number QEMU's own back-end library offers).

@@ -50,7 +50,9 @@ private final class RingControlService<Queue: VirtQueueRing & ~Copyable>: Contro
   init(
     _ ring: consuming Queue, _ setup: consuming QueueSetup, core: DeviceCore
   ) throws(SystemError) {
-    queue = try ControlQueue(queue: ring, memory: setup.memory.view)
+    queue = try ControlQueue(
+      queue: ring, memory: setup.memory.view,
+      dirty: DirtyPages(setup.dirtyLogging, memory: setup.memory))
     self.setup = setup
     self.core = core
   }

@@ -115,12 +115,14 @@ final class DataWorkerSetup: @unchecked Sendable {
     if queue.kickRawValue < 0 { settings.pollMode = .always }
     let events = unsafe try WorkerEvents(
       kick: queue.kickRawValue, call: queue.callRawValue,
-      wake: shared.wakeDescriptor.rawValue, attention: attention, stop: shared.stopPointer)
+      wake: shared.wakeDescriptor.rawValue, attention: attention, stop: shared.stopPointer,
+      log: queue.logEventRawValue)
     let lane = try engines.makeLane(laneEnvironment(events.submissions))
     let helpers = HelperLinks(
       crew, policy: settings.helpers.policy, ring: events.submissions, counters: counters.block)
     let processor = try RequestProcessor(
-      layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount)
+      layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount,
+      dirty: DirtyPages(queue.dirtyLogging, memory: queue.memory))
     return WorkerLoop(
       queue: ring, memory: queue.memory.view, processor: processor, lane: lane,
       helpers: helpers, retirements: retirements, events: events, limiter: limiter,

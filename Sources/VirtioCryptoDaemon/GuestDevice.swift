@@ -148,6 +148,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
 
   var offeredFeatures: UInt64 {
     offer.features & ~(hidden.packedRings ? VirtioFeature.ringPacked : 0)
+      | VhostUserLimit.logAllBit
   }
 
   var offeredProtocolFeatures: UInt64 {
@@ -156,7 +157,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
       | ProtocolFeature.backendSendDescriptor | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.deviceState
       | ProtocolFeature.inflightSharedMemory | ProtocolFeature.getVringBaseInflight
-      | ProtocolFeature.inBandNotifications
+      | ProtocolFeature.inBandNotifications | ProtocolFeature.logSharedMemory
       | (hidden.config ? 0 : ProtocolFeature.config)
   }
 

@@ -12,7 +12,8 @@ extension DeviceTests {
   struct DraftV15Tests {
     static let good = LengthTests.operations.map(\.0)
     static let services: [VirtioCryptoService] = [.cipher, .hash, .mac, .aead]
-    static let ringFeatures: UInt64 = 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | 1 << 34 | 1 << 35
+    static let ringFeatures: UInt64 =
+      1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | 1 << 34 | 1 << 35
 
     @Test func offersSessionBitsAndTheOldConfiguration() throws {
       let bench = try TestBench([.draftV15])

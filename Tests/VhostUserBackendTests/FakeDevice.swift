@@ -26,6 +26,8 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     var channel: FrontendChannel?
     var services: [Int32] = []
     var lastByteOfUsedRing: [Int: UInt8] = [:]
+    var logging: [Int: DirtyLogging] = [:]
+    var logEvents: [Int: Int32] = [:]
     var refusesStart = false
     /// How far a ring gets before it is stopped.
     var progress: UInt32 = 7
@@ -50,12 +52,16 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
   var running: Set<Int> { state.withLock { $0.running } }
   func forgetCalls() { state.withLock { $0.calls = [] } }
 
-  var offeredFeatures: UInt64 { VhostUserLimit.protocolFeaturesBit | 1 << 32 | 1 << 29 | 0b11 }
+  var offeredFeatures: UInt64 {
+    VhostUserLimit.protocolFeaturesBit | VhostUserLimit.logAllBit | 1 << 34 | 1 << 32 | 1 << 29
+      | 0b11
+  }
   var offeredProtocolFeatures: UInt64 {
     ProtocolFeature.replyAcknowledgement | ProtocolFeature.multiqueue | ProtocolFeature.config
       | ProtocolFeature.cryptoSession | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.backendRequests
       | ProtocolFeature.inflightSharedMemory | ProtocolFeature.inBandNotifications
+      | ProtocolFeature.logSharedMemory
   }
   var queueCount: Int { 3 }
   var status: UInt8 {
@@ -82,6 +88,8 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     let last = setup.usedRing.pointer[setup.usedRing.byteCount - 1]
     let inflight = setup.inflight?.slice.byteCount
     let events = (setup.kickRawValue, setup.callRawValue, setup.errorRawValue)
+    let logging = setup.dirtyLogging
+    let logEvent = setup.logEventRawValue
     setups[index] = Held(setup)
     state.withLock {
       $0.calls.append(.start(index: index, base: base))
@@ -90,6 +98,8 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
       $0.lastByteOfUsedRing[index] = last
       $0.inflight[index] = inflight
       ($0.kicks[index], $0.callEvents[index], $0.errors[index]) = events
+      $0.logging[index] = logging
+      $0.logEvents[index] = logEvent
     }
   }
 

@@ -14,12 +14,13 @@ struct BadMessage: Sendable, CustomTestStringConvertible {
 
   init(
     _ description: String, _ request: FrontendRequest, _ payload: [UInt8] = [],
-    descriptors: Int = 0
+    descriptors: Int = 0, isFatal: Bool = false
   ) {
     testDescription = description
     self.request = request
     self.payload = payload
     descriptorCount = descriptors
+    self.isFatal = isFatal
   }
 
   func header(needsReply: Bool) -> MessageHeader {
@@ -104,7 +105,31 @@ struct BadMessage: Sendable, CustomTestStringConvertible {
       BadMessage(
         "kick in a message that was not negotiated", .vringKick,
         VringState(index: 0, number: 0).encoded),
-      BadMessage("log base", .setLogBase, [UInt8](repeating: 0, count: 16), descriptors: 1),
+    ] + logs
+  }()
+
+  /// Front-ends take any answer to SET_LOG_BASE for consent, so there is none.
+  private static let logs: [BadMessage] = {
+    func log(_ byteCount: UInt64, _ offset: UInt64) -> [UInt8] {
+      LogPayload(mmapByteCount: byteCount, mmapOffset: offset).encoded
+    }
+    let good = log(4096, 0)
+    return [
+      BadMessage("log without bytes", .setLogBase, log(0, 0), descriptors: 1, isFatal: true),
+      BadMessage(
+        "log longer than its file", .setLogBase, log(1 << 21, 0), descriptors: 1, isFatal: true),
+      BadMessage(
+        "log behind its file", .setLogBase, log(1, 1 << 21), descriptors: 1, isFatal: true),
+      BadMessage(
+        "log whose size and offset overflow", .setLogBase, log(4096, .max - 4095), descriptors: 1,
+        isFatal: true),
+      BadMessage("log of 2^64-1 bytes", .setLogBase, log(.max, 1), descriptors: 1, isFatal: true),
+      BadMessage("log without its descriptor", .setLogBase, good, isFatal: true),
+      BadMessage("log with two descriptors", .setLogBase, good, descriptors: 2, isFatal: true),
+      BadMessage(
+        "log of eight bytes", .setLogBase, Array(good.prefix(8)), descriptors: 1, isFatal: true),
+      BadMessage("log event without its descriptor", .setLogDescriptor),
+      BadMessage("log event with a payload", .setLogDescriptor, good, descriptors: 1),
     ]
   }()
 }

@@ -39,6 +39,9 @@ CRING_HOT bool cring_compare_exchange64(void *p, uint64_t *expected, uint64_t v)
   return __atomic_compare_exchange_n((uint64_t *)p, expected, v, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+// Sets bits of a byte whose other bits somebody else sets and clears at the same time.
+CRING_HOT void cring_set_bits8(void *p, uint8_t bits) { __atomic_fetch_or((uint8_t *)p, bits, __ATOMIC_SEQ_CST); }
+
 CRING_HOT void cring_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 CRING_HOT void cring_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 CRING_HOT void cring_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
