@@ -67,8 +67,8 @@ extension TheDaemon {
         "  \($0): { default: { engine: [openssl] } }\n"
       }
       let daemon = try DaemonProcess.withStatistics(
-        arguments: ["--calibration-cache=\(cache)"],
-        configuration: "version: 1\nalgorithms:\n" + named.joined())
+        "version: 1\nalgorithms:\n" + named.joined(),
+        arguments: ["--calibration-cache=\(cache)"])
       #expect(count("engines measured", daemon) == 0)
       for _ in 0..<2 { try reload(daemon, "version: 1\n") }
       try daemon.client().expectService()
