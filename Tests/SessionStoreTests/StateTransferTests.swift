@@ -172,7 +172,7 @@ extension SessionStoreTests {
     @Test func algorithmsThatAreNotOfferedAreRefusedWhole() throws {
       let (state, identifiers) = try state()
       let daemon = try DaemonProcess(
-        configuration: "version: 1\nalgorithms: { aead: { gcm: off } }\n")
+        configuration: "version: 1\nalgorithms: { aead: { aes-gcm: off } }\n")
       let memory = try GuestRAM.scattered()
       let frontend = try destination(daemon, memory)
       #expect(throws: FrontendError.refused(message: "CHECK_DEVICE_STATE", value: 1)) {
