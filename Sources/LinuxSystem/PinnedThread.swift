@@ -23,9 +23,11 @@ public final class PinnedThread: @unchecked Sendable {
     }
 
     func run() {
-      // Signals are the main thread's; here they would only interrupt waits.
+      // Signals are the main thread's; here they would only interrupt waits. A fault is its thread's own: one of memory that
+      // was truncated can be mended, and the kernel ends a process that blocks it.
       var all = sigset_t()
       unsafe sigfillset(&all)
+      unsafe sigdelset(&all, SIGBUS)
       unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
       _ = unsafe clinux_name_current_thread(name)
       if let cpu {

@@ -81,6 +81,8 @@ extension TheDaemon {
       options.usesMemorySlots = true
       let frontend = try Frontend.connect(path: daemon.socketPath, options: options)
       try frontend.negotiate()
+      // The endpoint of statistics has what it needs.
+      _ = try daemon.snapshot()
       let descriptors = daemon.fileDescriptorCount
       let file = try OwnedFile.memory(byteCount: 600 * 4096)
       func add(_ index: UInt64) throws {
@@ -123,15 +125,26 @@ extension TheDaemon {
     // MARK: Many queues
 
     /// All that vhost-user can name: 255 data queues and the control queue.
+    ///
+    /// Without helpers, whose io_urings would go beyond the 8 MiB that may be locked by default.
     @Test func twoHundredAndFiftyFiveQueuesWork() throws {
       let daemon = try DaemonProcess.withStatistics(
-        "version: 1\ndevice: { queues: 255, queue-size: 64, max-sessions: 1000 }\n")
+        "version: 1\ndevice: { queues: 255, queue-size: 64, max-sessions: 1000 }\n"
+          + "workers: { helpers: 0 }\n")
+      // The endpoint of statistics has what it needs.
+      _ = try daemon.snapshot()
       let idle = (
         descriptors: daemon.fileDescriptorCount, threads: daemon.threadCount,
         bytes: try daemon.privateByteCount()
       )
-      let client = try CryptoClient.start(
-        path: daemon.socketPath, dataQueueCount: 255, queueSize: 16)
+      let client: CryptoClient
+      do {
+        client = try CryptoClient.start(
+          path: daemon.socketPath, dataQueueCount: 255, queueSize: 16)
+      } catch {
+        Issue.record(error, "\(daemon.standardError.suffix(500))")
+        return
+      }
       #expect(try client.frontend.queueCount() == 256)
       #expect(try client.frontend.readConfiguration().maxDataQueues == 255)
       let started = try daemon.privateByteCount()
@@ -146,12 +159,12 @@ extension TheDaemon {
           answer.output == ReferenceCrypto.answer(to: operation)?.output, "queue \(queue)")
       }
       let used = try daemon.privateByteCount()
-      print("255 queues, each with two helpers:")
+      print("255 queues:")
       print("  descriptors \(idle.descriptors) and \(descriptors)")
       print("  threads \(idle.threads) and \(threads)")
-      print("  KiB a queue: started \((started - idle.bytes) / 255 >> 10)")
-      print("  and with one request \((used - idle.bytes) / 255 >> 10)")
-      #expect(threads - idle.threads >= 255 && threads - idle.threads <= 255 * 3 + 8)
+      print("  KiB a queue: started \(((started - idle.bytes) / 255) >> 10)")
+      print("  and with one request \(((used - idle.bytes) / 255) >> 10)")
+      #expect(threads - idle.threads >= 255 && threads - idle.threads <= 255 + 8)
       #expect(used - idle.bytes < 255 * (16 << 20))
       // They sleep: the next second costs hardly any processor time.
       usleep(500_000)
@@ -174,7 +187,7 @@ extension TheDaemon {
         "version: 1\ndevice: { queues: 1, max-sessions: \(count) }\n")
       let client = try CryptoClient.start(path: daemon.socketPath, controlQueueSize: 1024)
       var pipeline = try SessionPipeline.over(
-        client, template: Samples.encryption, depth: 512, batch: 256)
+        client, template: Samples.encryption, depth: 128, batch: 32)
       try pipeline.destroy(try pipeline.create(0..<1000))
       usleep(100_000)
       let before = try daemon.privateByteCount()
@@ -200,7 +213,8 @@ extension TheDaemon {
       pipeline.dispose()
       client.frontend.disconnect()
       try waitUntil("the memory's return", milliseconds: 20000) {
-        try daemon.privateByteCount() < before + (16 << 20)
+        // The tables of a million places stay: identifiers' generations, and which are free.
+        try daemon.privateByteCount() < before + (64 << 20)
       }
       print("a million sessions: \((full - before) / count) bytes each")
       print("  made in \(start.duration(to: created))")

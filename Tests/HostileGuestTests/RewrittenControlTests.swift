@@ -87,7 +87,8 @@ extension HostileGuest.RewritingGuests {
       if queue.publish() { try queue.kick() }
       for _ in heads {
         let used = try queue.pollUsed()
-        #expect(used.byteCount == 16 || used.byteCount == 0)
+        // What became a destruction on the way has an outcome of one byte, or of eight where there is room.
+        #expect([0, 1, 8, 16].contains(used.byteCount), "\(used.byteCount)")
         answered += 1
       }
       for outcome in outcomes {

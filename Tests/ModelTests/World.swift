@@ -234,6 +234,10 @@ final class World {
     }
     guard
       answer.output.dropFirst(expected.output.count).allSatisfy({ $0 == PlacedRequest.untouched })
-    else { throw Mismatch("\(what): bytes behind the result were written") }
+    else {
+      throw Mismatch(
+        "\(what): bytes behind the \(expected.output.count) of the result were written: \(answer.output.dropFirst(expected.output.count))"
+      )
+    }
   }
 }
