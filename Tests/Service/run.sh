@@ -63,7 +63,7 @@ screen() { terminal capture-pane -p | sed "s|$root||g" >"$root/screen"; }
 # Until the guest has encrypted for some intervals (the bars), and not just tried the driver.
 busy() {
   screen
-  grep -Eq 'vm1 +connected +([1-9][0-9]{2}|[0-9.]+k) ops/s.*[▂▃▄▅▆▇█]{3} *$' "$root/screen"
+  grep -Eq 'vm1 +connected +([1-9][0-9]{2,}|[0-9.]+k) ops/s.*[▂▃▄▅▆▇█]{3} *$' "$root/screen"
 }
 wait_for 90 busy || { cat "$root/screen"; fail "top shows no traffic"; }
 cat "$root/screen"
