@@ -95,6 +95,7 @@ struct TrafficTests {
       servesStatistics: true)
     // Together a million, over rings of each kind.
     let count = Self.requestCount * 25
+    var badMessageCount = 0
     for ring in RingKind.allCases {
       let lines = try drive(
         ["mixed", "\(count)", seed(), "\(ring.rawValue)=\(daemon.socketPath)"], seconds: 600)
@@ -102,8 +103,11 @@ struct TrafficTests {
       #expect(lines.count == 1 && number("requests", in: line) == count, "\(line)")
       let answers = ["OK", "ERR", "INVSESS", "BADMSG"].map { number($0, in: line) }
       #expect(answers.reduce(0, +) == count, "\(line)")
-      #expect(answers.allSatisfy { $0 > 0 } && answers[0] > count / 2, "\(line)")
+      #expect(answers[..<3].allSatisfy { $0 > 0 } && answers[0] > count / 2, "\(line)")
+      badMessageCount += answers[3]
     }
+    // One of the rings may have drawn no session that opens AEADs.
+    #expect(badMessageCount > 0)
     #expect(try daemon.terminate() == .status(0))
   }
 }
