@@ -78,6 +78,14 @@ if child == 0:
         JOURNAL_STREAM=f"{status.st_dev}:{status.st_ino}", CACHE_DIRECTORY=cache)
     os.execv(command[0], command)
 
+
+def end(*_):
+    os.kill(child, signal.SIGTERM)
+    sys.exit(1)
+
+
+# Whoever ends the manager ends its service.
+signal.signal(signal.SIGTERM, end)
 watched = [notify, sys.stdin]
 ended = None
 while ended is None:
