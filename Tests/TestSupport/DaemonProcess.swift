@@ -1,9 +1,11 @@
 import Foundation
+import Synchronization
 import VhostUserFrontend
 
 /// The built daemon, running in a temporary directory of its own until `terminate` or the last
 /// reference goes.
 public final class DaemonProcess: Sendable {
+  private let threadTimes = Mutex<[String: UInt64]>([:])
   public typealias Exit = ChildProcess.Exit
 
   /// The directory that holds the executables: what `VHOST_CRYPTO_BIN` names (the release build, in `make test`), else
@@ -230,13 +232,18 @@ public final class DaemonProcess: Sendable {
     return (Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)
   }
 
-  /// Nanoseconds that its threads have run, all of them together.
+  /// Nanoseconds that its threads have run, all of them together; those that have ended count as when they were last seen.
   public var processorNanoseconds: UInt64 {
     let folder = "/proc/\(pid)/task"
     let tasks = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    return tasks.reduce(0) { sum, task in
-      let words = Self.text("\(folder)/\(task)/schedstat").split(separator: " ")
-      return sum + (words.first.flatMap { UInt64($0) } ?? 0)
+    return threadTimes.withLock { times in
+      for task in tasks {
+        let words = Self.text("\(folder)/\(task)/schedstat").split(separator: " ")
+        if let time = words.first.flatMap({ UInt64($0) }) {
+          times[task] = max(times[task] ?? 0, time)
+        }
+      }
+      return times.values.reduce(0, +)
     }
   }
 
