@@ -1,21 +1,23 @@
 extension DaemonSnapshot {
+  private typealias Labels = OpenMetricsWriter.Labels
+
   /// The snapshot as OpenMetrics text.
   public func openMetrics() -> String {
     var writer = OpenMetricsWriter()
     writer.family("vhost_crypto", .info, help: "The daemon.")
-    writer.sample("vhost_crypto_info", [("version", version)], 1)
+    writer.sample("vhost_crypto_info", Labels(["version": version]), 1)
     writer.family(
       "vhost_crypto_uptime_seconds", .gauge, unit: "seconds", help: "Time since the start.")
-    writer.sample("vhost_crypto_uptime_seconds", [], uptimeSeconds)
+    writer.sample("vhost_crypto_uptime_seconds", uptimeSeconds)
     writer.family("vhost_crypto_engine", .info, help: "The engines and their libraries.")
     for engine in engines {
       writer.sample(
-        "vhost_crypto_engine_info", [("engine", engine.name), ("version", engine.version)], 1)
+        "vhost_crypto_engine_info", Labels(["engine": engine.name, "version": engine.version]), 1)
     }
     writer.family("vhost_crypto_build", .info, help: "How the daemon was built.")
     writer.sample(
       "vhost_crypto_build_info",
-      [("architecture", build.architecture), ("configuration", build.configuration)], 1)
+      Labels(["architecture": build.architecture, "configuration": build.configuration]), 1)
     writeProcess(&writer)
     writeDevices(&writer)
     writeQueues(&writer)
@@ -28,36 +30,36 @@ extension DaemonSnapshot {
   private func writeProcess(_ writer: inout OpenMetricsWriter) {
     writer.family(
       "process_cpu_seconds", .counter, unit: "seconds", help: "Processor time of all threads.")
-    writer.sample("process_cpu_seconds_total", [], process.cpuSeconds)
+    writer.sample("process_cpu_seconds_total", process.cpuSeconds)
     writer.family(
       "process_start_time_seconds", .gauge, unit: "seconds", help: "When it started, since 1970.")
-    writer.sample("process_start_time_seconds", [], process.startSeconds)
+    writer.sample("process_start_time_seconds", process.startSeconds)
     writer.family(
       "process_resident_memory_bytes", .gauge, unit: "bytes", help: "Memory in use.")
-    writer.sample("process_resident_memory_bytes", [], process.residentBytes)
+    writer.sample("process_resident_memory_bytes", process.residentBytes)
     writer.family("process_open_fds", .gauge, help: "Open file descriptors.")
-    writer.sample("process_open_fds", [], process.openFiles)
+    writer.sample("process_open_fds", process.openFiles)
     writer.family("process_max_fds", .gauge, help: "File descriptors that may be open.")
-    writer.sample("process_max_fds", [], process.maximumFiles)
+    writer.sample("process_max_fds", process.maximumFiles)
     writer.family("process_threads", .gauge, help: "Threads.")
-    writer.sample("process_threads", [], process.threads)
+    writer.sample("process_threads", process.threads)
   }
 
   private func writeDevices(_ writer: inout OpenMetricsWriter) {
-    writer.family(
-      "vhost_crypto_device_connected", .gauge, help: "Whether a front-end is connected.")
-    for device in devices {
-      writer.sample(
-        "vhost_crypto_device_connected", [("device", device.name)], device.connected ? 1 : 0)
+    let devices = devices.map { (labels: Labels(["device": $0.name]), device: $0) }
+    func gauge(
+      _ name: String, help: String, _ value: (DeviceSnapshot) -> some CustomStringConvertible
+    ) {
+      writer.family(name, .gauge, help: help)
+      for (labels, device) in devices { writer.sample(name, labels, value(device)) }
     }
-    writer.family(
-      "vhost_crypto_control_queue_faulty", .gauge,
-      help: "Whether the control queue has stopped because the guest corrupted its ring.")
-    for device in devices {
-      writer.sample(
-        "vhost_crypto_control_queue_faulty", [("device", device.name)],
-        device.controlFault == nil ? 0 : 1)
+    gauge("vhost_crypto_device_connected", help: "Whether a front-end is connected.") {
+      $0.connected ? 1 : 0
     }
+    gauge(
+      "vhost_crypto_control_queue_faulty",
+      help: "Whether the control queue has stopped because the guest corrupted its ring."
+    ) { $0.controlFault == nil ? 0 : 1 }
     let limits: [(String, String, KeyPath<DeviceLimits, UInt64>)] = [
       ("operations_per_second", "Operations a second; 0 is unlimited.", \.operationsPerSecond),
       ("bytes_per_second", "Bytes a second; 0 is unlimited.", \.bytesPerSecond),
@@ -67,28 +69,19 @@ extension DaemonSnapshot {
       ("auth_key_bytes", "The longest key of a MAC.", \.authKeyBytes),
     ]
     for (name, help, value) in limits {
-      writer.family("vhost_crypto_limit_\(name)", .gauge, help: help)
-      for device in devices {
-        writer.sample(
-          "vhost_crypto_limit_\(name)", [("device", device.name)],
-          device.limits[keyPath: value])
-      }
+      gauge("vhost_crypto_limit_\(name)", help: help) { $0.limits[keyPath: value] }
     }
-    writer.family("vhost_crypto_sessions_open", .gauge, help: "Sessions that exist.")
-    for device in devices {
-      writer.sample("vhost_crypto_sessions_open", [("device", device.name)], device.sessions.open)
-    }
+    gauge("vhost_crypto_sessions_open", help: "Sessions that exist.") { $0.sessions.open }
     let counters: [(String, String, KeyPath<SessionStatistics, UInt64>)] = [
       ("created", "Sessions created.", \.created),
       ("destroyed", "Sessions destroyed.", \.destroyed),
       ("refused", "Session creations that were refused.", \.refused),
     ]
     for (name, help, value) in counters {
-      writer.family("vhost_crypto_sessions_\(name)", .counter, help: help)
-      for device in devices {
-        writer.sample(
-          "vhost_crypto_sessions_\(name)_total", [("device", device.name)],
-          device.sessions[keyPath: value])
+      let name = "vhost_crypto_sessions_\(name)"
+      writer.family(name, .counter, help: help)
+      for (labels, device) in devices {
+        writer.sample(name + "_total", labels, device.sessions[keyPath: value])
       }
     }
   }
@@ -96,6 +89,11 @@ extension DaemonSnapshot {
   // MARK: - Queues
 
   private func writeQueues(_ writer: inout OpenMetricsWriter) {
+    let queues = devices.flatMap { device in
+      device.queues.map {
+        (labels: Labels(["device": device.name, "queue": $0.index.description]), queue: $0)
+      }
+    }
     let gauges: [(String, String, (QueueStatistics) -> UInt64)] = [
       ("running", "Whether a worker serves the queue.", { $0.running ? 1 : 0 }),
       (
@@ -109,10 +107,18 @@ extension DaemonSnapshot {
       ),
     ]
     for (name, help, value) in gauges {
-      writer.family("vhost_crypto_queue_\(name)", .gauge, help: help)
-      forEachQueue { labels, queue in
-        writer.sample("vhost_crypto_queue_\(name)", labels, value(queue))
-      }
+      let name = "vhost_crypto_queue_\(name)"
+      writer.family(name, .gauge, help: help)
+      for (labels, queue) in queues { writer.sample(name, labels, value(queue)) }
+    }
+    func counter(
+      _ name: String, unit: String? = nil, help: String,
+      _ value: (QueueStatistics) -> some CustomStringConvertible
+    ) {
+      let name = "vhost_crypto_queue_\(name)"
+      let total = name + "_total"
+      writer.family(name, .counter, unit: unit, help: help)
+      for (labels, queue) in queues { writer.sample(total, labels, value(queue)) }
     }
     let counters: [(String, String, KeyPath<QueueStatistics, UInt64>)] = [
       ("requests", "Requests answered.", \.requests),
@@ -133,47 +139,36 @@ extension DaemonSnapshot {
       ("malformed_rings", "Ring faults that stopped the queue.", \.malformedRings),
     ]
     for (name, help, value) in counters {
-      writer.family("vhost_crypto_queue_\(name)", .counter, help: help)
-      forEachQueue { labels, queue in
-        writer.sample("vhost_crypto_queue_\(name)_total", labels, queue[keyPath: value])
-      }
+      counter(name, help: help) { $0[keyPath: value] }
     }
-    writer.family("vhost_crypto_queue_bytes", .counter, unit: "bytes", help: "Source bytes.")
-    forEachQueue { labels, queue in
-      writer.sample("vhost_crypto_queue_bytes_total", labels, queue.bytes)
-    }
-    writer.family(
-      "vhost_crypto_queue_throttled_seconds", .counter, unit: "seconds",
-      help: "Time that requests waited for the device's limits.")
-    forEachQueue { labels, queue in
-      writer.sample(
-        "vhost_crypto_queue_throttled_seconds_total", labels, queue.throttledSeconds)
-    }
+    counter("bytes", unit: "bytes", help: "Source bytes.") { $0.bytes }
+    counter(
+      "throttled_seconds", unit: "seconds",
+      help: "Time that requests waited for the device's limits."
+    ) { $0.throttledSeconds }
     writer.family(
       "vhost_crypto_queue_cpu_seconds", .counter, unit: "seconds",
       help: "Processor time of the queue's workers and of their helpers.")
-    forEachQueue { labels, queue in
+    for (labels, queue) in queues {
       for (thread, seconds) in [("worker", queue.cpuSeconds), ("helper", queue.helperCPUSeconds)] {
         writer.sample(
-          "vhost_crypto_queue_cpu_seconds_total", labels + [("thread", thread)], seconds)
+          "vhost_crypto_queue_cpu_seconds_total", labels.adding("thread", thread), seconds)
       }
     }
     writer.family(
       "vhost_crypto_queue_errors", .counter,
       help: "Requests of known algorithms that were answered with an error.")
-    forEachQueue { labels, queue in
+    for (labels, queue) in queues {
       for (status, count) in queue.statuses.sorted(by: { $0.key < $1.key }) {
-        writer.sample("vhost_crypto_queue_errors_total", labels + [("status", status)], count)
+        writer.sample("vhost_crypto_queue_errors_total", labels.adding("status", status), count)
       }
     }
     writer.family("vhost_crypto_queue_batch_size", .histogram, help: "Requests taken at a time.")
-    forEachQueue { labels, queue in
-      writeBatchSizes(queue, labels, &writer)
-    }
+    for (labels, queue) in queues { writeBatchSizes(queue, labels, &writer) }
   }
 
   private func writeBatchSizes(
-    _ queue: QueueStatistics, _ labels: OpenMetricsWriter.Labels, _ writer: inout OpenMetricsWriter
+    _ queue: QueueStatistics, _ labels: Labels, _ writer: inout OpenMetricsWriter
   ) {
     let buckets = [1, 2, 4, 8, 16, 32].map { bound in
       (
@@ -187,55 +182,44 @@ extension DaemonSnapshot {
       sum: queue.batchSizes.reduce(0) { $0 + Double($1.key) * Double($1.value) })
   }
 
-  private func forEachQueue(_ body: (OpenMetricsWriter.Labels, QueueStatistics) -> Void) {
-    for device in devices {
-      for queue in device.queues {
-        body([("device", device.name), ("queue", "\(queue.index)")], queue)
-      }
-    }
-  }
-
   // MARK: - Algorithms
 
   private func writeAlgorithms(_ writer: inout OpenMetricsWriter) {
+    let rows = devices.flatMap { device in
+      device.algorithms.map {
+        (
+          labels: Labels([
+            "device": device.name, "service": $0.service, "algorithm": $0.algorithm,
+            "operation": $0.operation, "engine": $0.engine,
+          ]), statistics: $0
+        )
+      }
+    }
     writer.family("vhost_crypto_requests", .counter, help: "Requests by algorithm and status.")
-    forEachAlgorithm { labels, statistics in
+    for (labels, statistics) in rows {
       let statuses =
         [("OK", statistics.requests &- statistics.errors)]
         + statistics.statuses.sorted { $0.key < $1.key }
       for (status, count) in statuses {
-        writer.sample("vhost_crypto_requests_total", labels + [("status", status)], count)
+        writer.sample("vhost_crypto_requests_total", labels.adding("status", status), count)
       }
     }
     writer.family(
       "vhost_crypto_bytes", .counter, unit: "bytes", help: "Source bytes by algorithm.")
-    forEachAlgorithm { labels, statistics in
+    for (labels, statistics) in rows {
       writer.sample("vhost_crypto_bytes_total", labels, statistics.bytes)
     }
     writer.family(
       "vhost_crypto_request_duration_seconds", .histogram, unit: "seconds",
       help: "Time from seeing a request in the ring to completing it.")
-    forEachAlgorithm { labels, statistics in
+    for (labels, statistics) in rows {
       let latency = statistics.latencyNanoseconds
       writer.histogram(
         "vhost_crypto_request_duration_seconds", labels,
-        buckets: latency.atMost.map { (bound: Double($0.nanoseconds) / 1e9, count: $0.count) },
+        buckets: latency.atMost.lazy.map {
+          (bound: Double($0.nanoseconds) / 1e9, count: $0.count)
+        },
         count: latency.count, sum: latency.total / 1e9)
-    }
-  }
-
-  private func forEachAlgorithm(
-    _ body: (OpenMetricsWriter.Labels, AlgorithmStatistics) -> Void
-  ) {
-    for device in devices {
-      for statistics in device.algorithms {
-        body(
-          [
-            ("device", device.name), ("service", statistics.service),
-            ("algorithm", statistics.algorithm), ("operation", statistics.operation),
-            ("engine", statistics.engine),
-          ], statistics)
-      }
     }
   }
 }

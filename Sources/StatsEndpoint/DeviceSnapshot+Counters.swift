@@ -32,11 +32,11 @@ public struct MeasuredQueue: Sendable {
 extension DeviceSnapshot {
   /// Gives the counters their names and merges the queues.
   ///
-  /// `engineNames` are the engines by their index in the counters.
+  /// `engineNames` are the engines by their index in the counters. `percentiles`: whether latencies have them.
   public init(
     name: String, socket: String, connected: Bool, features: UInt64, sessions: SessionSnapshot,
     queues measured: [MeasuredQueue], engineNames: [String], limits: DeviceLimits = DeviceLimits(),
-    controlFault: String? = nil
+    controlFault: String? = nil, percentiles: Bool = true
   ) {
     self.name = name
     self.socket = socket
@@ -49,7 +49,7 @@ extension DeviceSnapshot {
       refused: sessions.refused)
     queues = measured.map(QueueStatistics.init)
     algorithms = Self.mergedRows(measured.map(\.counters)).map { row in
-      AlgorithmStatistics(row, engineNames: engineNames)
+      AlgorithmStatistics(row, engineNames: engineNames, percentiles: percentiles)
     }
     qemu = QEMUStatistics(algorithms)
   }
@@ -119,7 +119,7 @@ private enum StatusNames {
 }
 
 extension AlgorithmStatistics {
-  init(_ snapshot: RowSnapshot, engineNames: [String]) {
+  init(_ snapshot: RowSnapshot, engineNames: [String], percentiles: Bool) {
     let row = StatisticsRow(index: snapshot.row)
     let index = Int(snapshot.engine)
     algorithm = row.algorithmName
@@ -130,7 +130,7 @@ extension AlgorithmStatistics {
     bytes = snapshot.bytes
     errors = snapshot.errors
     statuses = StatusNames.counts(snapshot.statuses)
-    latencyNanoseconds = LatencyStatistics(snapshot.latency)
+    latencyNanoseconds = LatencyStatistics(snapshot.latency, percentiles: percentiles)
   }
 }
 

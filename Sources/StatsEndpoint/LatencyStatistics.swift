@@ -5,10 +5,10 @@ import Histogram
 ///
 /// Percentiles are within 6.25 % of the exact ones: a worker's buckets are that wide.
 public struct LatencyStatistics: Codable, Equatable, Sendable {
-  public var p50: UInt64
-  public var p90: UInt64
-  public var p99: UInt64
-  public var p999: UInt64
+  public var p50: UInt64 = 0
+  public var p90: UInt64 = 0
+  public var p99: UInt64 = 0
+  public var p999: UInt64 = 0
   public var max: UInt64
   public var mean: Double
   /// Requests that took at most so many nanoseconds, for powers of two from 1024; cumulative.
@@ -42,31 +42,42 @@ public struct LatencyStatistics: Codable, Equatable, Sendable {
   /// 1 µs … 17 s in steps of two.
   private static let bounds: [UInt64] = (10...34).map { 1 << $0 }
 
-  init(_ latency: LatencySnapshot) {
+  /// Sums up what a worker has measured.
+  ///
+  /// `percentiles`: whether they and the buckets are wanted; they are zeros and nil otherwise. They take most of the time.
+  init(_ latency: LatencySnapshot, percentiles: Bool) {
     let factor = latency.nanosecondsPerTick
     max = Self.nanoseconds(Double(latency.maximumTicks) * factor)
     let sum = Double(latency.totalTicks) * factor
     total = sum.isFinite ? sum : 0
+    var used: [Bucket] = []
+    var steps = Self.bounds.map { Bound(nanoseconds: $0, count: 0) }
+    var step = 0
+    var soFar: UInt64 = 0
+    for (index, count) in latency.buckets.enumerated() where count > 0 {
+      let values = LatencyBuckets.values(of: index)
+      let longest = Self.nanoseconds(Double(values.upperBound) * factor)
+      while step < steps.count, steps[step].nanoseconds < longest {
+        steps[step].count = soFar
+        step += 1
+      }
+      soFar &+= count
+      let middle = (Double(values.lowerBound) + Double(values.upperBound)) / 2 * factor
+      used.append(Bucket(nanoseconds: Self.nanoseconds(middle), count: count))
+    }
+    for rest in step..<steps.count { steps[rest].count = soFar }
+    atMost = steps
+    count = soFar
+    mean = count == 0 ? 0 : total / Double(count)
+    guard percentiles else { return }
+    buckets = used
     // The library's own resolution of 1 % comes on top of half a bucket.
     var histogram = Histogram<UInt64>(
       highestTrackableValue: Swift.max(2, max), numberOfSignificantValueDigits: .two)
     histogram.autoResize = true
-    var used: [Bucket] = []
-    var steps = Self.bounds.map { Bound(nanoseconds: $0, count: 0) }
-    for (index, count) in latency.buckets.enumerated() where count > 0 {
-      let values = LatencyBuckets.values(of: index)
-      let middle = (Double(values.lowerBound) + Double(values.upperBound)) / 2 * factor
-      used.append(Bucket(nanoseconds: Self.nanoseconds(middle), count: count))
-      histogram.record(Swift.min(Self.nanoseconds(middle), max), count: count)
-      let longest = Self.nanoseconds(Double(values.upperBound) * factor)
-      for step in steps.indices where longest <= steps[step].nanoseconds {
-        steps[step].count &+= count
-      }
+    for bucket in used {
+      histogram.record(Swift.min(bucket.nanoseconds, max), count: bucket.count)
     }
-    buckets = used
-    atMost = steps
-    count = histogram.totalCount
-    mean = count == 0 ? 0 : total / Double(count)
     p50 = histogram.valueAtPercentile(50)
     p90 = histogram.valueAtPercentile(90)
     p99 = histogram.valueAtPercentile(99)

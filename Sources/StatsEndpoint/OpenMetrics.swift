@@ -1,51 +1,112 @@
 /// Writes OpenMetrics text: one family after the other, each with its type and help.
 ///
+/// It is written several times a second for as long as the daemon lives, on a host whose processors are the guests':
+/// labels are escaped once and not for each sample, and everything goes to the end of one buffer.
+///
 /// Spec: OpenMetrics 1.0.0, "Text format"; the content type is `OpenMetricsWriter.contentType`.
 struct OpenMetricsWriter {
   static let contentType = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
   enum Kind: String { case gauge, counter, histogram, info }
-  typealias Labels = [(name: String, value: String)]
 
-  private(set) var text = ""
+  /// The labels of samples, as they are written: without the braces around them.
+  struct Labels {
+    fileprivate var text: [UInt8] = []
+
+    init(_ pairs: KeyValuePairs<String, String>) {
+      for (name, value) in pairs { append(name, value) }
+    }
+
+    /// These labels and one more.
+    func adding(_ name: String, _ value: String) -> Labels {
+      var longer = self
+      longer.append(name, value)
+      return longer
+    }
+
+    private mutating func append(_ name: String, _ value: String) {
+      if !text.isEmpty { text.append(UInt8(ascii: ",")) }
+      text += name.utf8
+      text += "=\"".utf8
+      text += escaped(value)
+      text.append(UInt8(ascii: "\""))
+    }
+  }
+
+  private var bytes: [UInt8] = []
+
+  init() { bytes.reserveCapacity(1 << 15) }
+
+  var text: String { String(decoding: bytes, as: UTF8.self) }
 
   /// Begins a family.
   ///
   /// All of its samples follow at once.
   mutating func family(_ name: String, _ kind: Kind, unit: String? = nil, help: String) {
-    text += "# TYPE \(name) \(kind.rawValue)\n"
-    if let unit { text += "# UNIT \(name) \(unit)\n" }
-    text += "# HELP \(name) \(Self.escape(help))\n"
+    bytes += "# TYPE \(name) \(kind.rawValue)\n".utf8
+    if let unit { bytes += "# UNIT \(name) \(unit)\n".utf8 }
+    bytes += "# HELP \(name) ".utf8
+    bytes += escaped(help)
+    bytes.append(UInt8(ascii: "\n"))
+  }
+
+  mutating func sample(_ name: String, _ value: some CustomStringConvertible) {
+    sample(name, Labels([:]), value)
   }
 
   mutating func sample(_ name: String, _ labels: Labels, _ value: some CustomStringConvertible) {
-    let list = labels.map { "\($0.name)=\"\(Self.escape($0.value))\"" }.joined(separator: ",")
-    text += "\(name)\(list.isEmpty ? "" : "{\(list)}") \(value)\n"
+    sample(name, suffix: "", labels, bound: nil, value)
   }
 
   /// The samples of one histogram: cumulative buckets, their count and their sum.
   mutating func histogram(
-    _ name: String, _ labels: Labels, buckets: [(bound: Double, count: UInt64)], count: UInt64,
-    sum: Double
+    _ name: String, _ labels: Labels, buckets: some Sequence<(bound: Double, count: UInt64)>,
+    count: UInt64, sum: Double
   ) {
     for bucket in buckets {
-      sample("\(name)_bucket", labels + [("le", "\(bucket.bound)")], bucket.count)
+      sample(name, suffix: "_bucket", labels, bound: bucket.bound.description, bucket.count)
     }
-    sample("\(name)_bucket", labels + [("le", "+Inf")], count)
-    sample("\(name)_count", labels, count)
-    sample("\(name)_sum", labels, sum)
+    sample(name, suffix: "_bucket", labels, bound: "+Inf", count)
+    sample(name, suffix: "_count", labels, bound: nil, count)
+    sample(name, suffix: "_sum", labels, bound: nil, sum)
   }
 
-  mutating func end() { text += "# EOF\n" }
+  mutating func end() { bytes += "# EOF\n".utf8 }
 
-  private static func escape(_ text: String) -> String {
-    text.reduce(into: "") { result, character in
-      switch character {
-      case "\\": result += "\\\\"
-      case "\"": result += "\\\""
-      case "\n": result += "\\n"
-      default: result.append(character)
+  private mutating func sample(
+    _ name: String, suffix: String, _ labels: Labels, bound: String?,
+    _ value: some CustomStringConvertible
+  ) {
+    bytes += name.utf8
+    bytes += suffix.utf8
+    if bound != nil || !labels.text.isEmpty {
+      bytes.append(UInt8(ascii: "{"))
+      bytes += labels.text
+      if let bound {
+        if !labels.text.isEmpty { bytes.append(UInt8(ascii: ",")) }
+        bytes += "le=\"".utf8
+        bytes += bound.utf8
+        bytes.append(UInt8(ascii: "\""))
       }
+      bytes.append(UInt8(ascii: "}"))
+    }
+    bytes.append(UInt8(ascii: " "))
+    bytes += value.description.utf8
+    bytes.append(UInt8(ascii: "\n"))
+  }
+}
+
+/// What stands between quotes, or behind HELP.
+private func escaped(_ text: String) -> [UInt8] {
+  var result: [UInt8] = []
+  result.reserveCapacity(text.utf8.count)
+  for byte in text.utf8 {
+    switch byte {
+    case UInt8(ascii: "\\"): result += "\\\\".utf8
+    case UInt8(ascii: "\""): result += "\\\"".utf8
+    case UInt8(ascii: "\n"): result += "\\n".utf8
+    default: result.append(byte)
     }
   }
+  return result
 }

@@ -43,18 +43,18 @@ actor StatsRoutes {
     switch path {
     case "/stats":
       let buckets = try query("buckets").choice("buckets", of: ["none", "all"], or: "none")
-      var snapshot = source.snapshot()
+      var snapshot = source.snapshot(percentiles: true)
       if buckets == "none" { snapshot.dropBuckets() }
       return try .json(snapshot)
     case "/metrics":
       _ = try query()
       return StatsResponse(
         status: 200, contentType: OpenMetricsWriter.contentType,
-        body: Array(source.snapshot().openMetrics().utf8))
+        body: Array(source.snapshot(percentiles: false).openMetrics().utf8))
     case "/healthz":
       _ = try query()
       let silent = await source.silentDevices()
-      let report = HealthReport(source.snapshot(), silentDevices: silent)
+      let report = HealthReport(source.snapshot(percentiles: false), silentDevices: silent)
       return try .json(report, status: report.status == .ok ? 200 : 503)
     case "/sessions":
       return try await sessions(try query("device", "offset", "limit"))
@@ -73,7 +73,7 @@ actor StatsRoutes {
   private func sessions(_ query: StatsQuery) async throws -> StatsResponse {
     let offset = try query.number("offset", in: 0...(1 << 20), or: 0)
     let limit = try query.number("limit", in: 1...Self.largestPage, or: 100)
-    let names = source.snapshot().devices.map(\.name)
+    let names = source.snapshot(percentiles: false).devices.map(\.name)
     let list = names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
     let device: String
     if let name = query["device"] {

@@ -1,7 +1,10 @@
 /// Where answers come from: the daemon.
 public protocol StatsSource: Sendable {
   /// Everything as it is now. Called for each request, on any thread.
-  func snapshot() -> DaemonSnapshot
+  ///
+  /// `percentiles`: whether latencies have percentiles and fine buckets, which take more time than all the rest; they
+  /// are zeros otherwise.
+  func snapshot(percentiles: Bool) -> DaemonSnapshot
 
   /// Names of devices whose control side does not answer in time.
   func silentDevices() async -> [String]

@@ -19,12 +19,15 @@ final class DaemonStats: StatsSource, Sendable {
     start = clock.now
   }
 
-  func snapshot() -> DaemonSnapshot {
+  func snapshot(percentiles: Bool) -> DaemonSnapshot {
     let uptime = start.duration(to: clock.now) / .seconds(1)
     return DaemonSnapshot(
       version: VhostUserCrypto.version, uptimeSeconds: uptime,
       process: .current(uptimeSeconds: uptime),
-      engines: engines, devices: devices.map { $0.measure(engineNames: HostEngines.names) })
+      engines: engines,
+      devices: devices.map {
+        $0.measure(engineNames: HostEngines.names, percentiles: percentiles)
+      })
   }
 
   var takeProfile: (@Sendable (Int) async throws -> ProfileSnapshot)? {

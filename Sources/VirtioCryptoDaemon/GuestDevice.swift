@@ -465,7 +465,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   }
 
   /// The device as it is now; from any thread.
-  func measure(engineNames: [String]) -> DeviceSnapshot {
+  func measure(engineNames: [String], percentiles: Bool) -> DeviceSnapshot {
     let shown = shown.withLock { $0 }
     let queues = queueCounters.enumerated().map { index, counters in
       var queue = MeasuredQueue(
@@ -484,6 +484,7 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     return DeviceSnapshot(
       name: name, socket: socketPath, connected: shown.connected, features: shown.features,
       sessions: sessionCounters.snapshot(), queues: queues, engineNames: engineNames,
-      limits: shown.limits, controlFault: shown.controlFault)
+      limits: shown.limits, controlFault: shown.controlFault,
+      percentiles: percentiles)
   }
 }

@@ -17,7 +17,7 @@ import Testing
       else { return nil }
       return [String(name.dropFirst().dropLast()), cells[1]]
     }
-    let metrics = try OpenMetricsText(SampleSource().snapshot().openMetrics())
+    let metrics = try OpenMetricsText(SampleSource().snapshot(percentiles: true).openMetrics())
     let served = metrics.families.map { [$0.name, $0.kind] }
     #expect(Set(explained) == Set(served))
     #expect(explained.count == served.count)

@@ -85,7 +85,7 @@ final class SampleSource: StatsSource {
     self.takeProfile = takeProfile
   }
 
-  func snapshot() -> DaemonSnapshot {
+  func snapshot(percentiles: Bool) -> DaemonSnapshot {
     snapshotCount.add(1, ordering: .relaxed)
     return daemon
   }

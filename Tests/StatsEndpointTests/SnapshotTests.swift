@@ -78,12 +78,16 @@ import Testing
     }
     let queue = MeasuredQueue(
       index: 0, isRunning: true, cpu: nil, counters: counters.snapshot(nanosecondsPerTick: factor))
-    let latency = try #require(
-      DeviceSnapshot(
-        name: "d", socket: "/d", connected: false, features: 0,
-        sessions: SessionCounters().snapshot(), queues: [queue], engineNames: []
-      ).algorithms.first
-    ).latencyNanoseconds
+    func measured(percentiles: Bool) throws -> LatencyStatistics {
+      try #require(
+        DeviceSnapshot(
+          name: "d", socket: "/d", connected: false, features: 0,
+          sessions: SessionCounters().snapshot(), queues: [queue], engineNames: [],
+          percentiles: percentiles
+        ).algorithms.first
+      ).latencyNanoseconds
+    }
+    let latency = try measured(percentiles: true)
     let sorted = ticks.sorted().map { Double($0) * factor }
     for (share, measured) in [
       (0.5, latency.p50), (0.9, latency.p90), (0.99, latency.p99), (0.999, latency.p999),
@@ -101,6 +105,14 @@ import Testing
       let sure = sorted.count { $0 * 1.0625 <= Double(bound.nanoseconds) }
       #expect((sure...exact).contains(Int(bound.count)))
     }
+    // What is left out for /metrics, and nothing else.
+    var rest = latency
+    rest.p50 = 0
+    rest.p90 = 0
+    rest.p99 = 0
+    rest.p999 = 0
+    rest.buckets = nil
+    #expect(try measured(percentiles: false) == rest)
   }
 
   @Test("A strange clock does not trap", arguments: [0, -1, .infinity, .nan, 1e300])
@@ -111,13 +123,14 @@ import Testing
   }
 
   @Test func jsonReadsBackTheSame() throws {
-    let snapshot = SampleSource(deviceCount: 2).snapshot()
+    let snapshot = SampleSource(deviceCount: 2).snapshot(percentiles: true)
     let data = try JSONEncoder().encode(snapshot)
     #expect(try JSONDecoder().decode(DaemonSnapshot.self, from: data) == snapshot)
   }
 
   @Test func openMetricsIsValid() throws {
-    let text = try OpenMetricsText(SampleSource(deviceCount: 2).snapshot().openMetrics())
+    let text = try OpenMetricsText(
+      SampleSource(deviceCount: 2).snapshot(percentiles: true).openMetrics())
     #expect(
       text.value("vhost_crypto_info", ["version": "1.0 \"odd\"\nname\\"]) == 1)
     #expect(text.value("vhost_crypto_uptime_seconds", [:]) == 12.5)
@@ -160,7 +173,7 @@ import Testing
   @Test("prometheus_client's parser takes it, and reads the same numbers")
   func prometheusReadsIt() throws {
     for count in [0, 2] {
-      let text = SampleSource(deviceCount: count).snapshot().openMetrics()
+      let text = SampleSource(deviceCount: count).snapshot(percentiles: true).openMetrics()
       let result = try PrometheusParser.samples(of: text)
       let own = try OpenMetricsText(text)
       #expect(result.count == own.samples.count)
@@ -174,7 +187,8 @@ import Testing
   }
 
   @Test func daemonWithoutDevicesIsValidToo() throws {
-    let text = try OpenMetricsText(SampleSource(deviceCount: 0).snapshot().openMetrics())
+    let text = try OpenMetricsText(
+      SampleSource(deviceCount: 0).snapshot(percentiles: true).openMetrics())
     #expect(text.families.count > 20)
   }
 
