@@ -60,28 +60,28 @@ extension DaemonSnapshot {
       "vhost_crypto_control_queue_faulty",
       help: "Whether the control queue has stopped because the guest corrupted its ring."
     ) { $0.controlFault == nil ? 0 : 1 }
-    let limits: [(String, String, KeyPath<DeviceLimits, UInt64>)] = [
-      ("operations_per_second", "Operations a second; 0 is unlimited.", \.operationsPerSecond),
-      ("bytes_per_second", "Bytes a second; 0 is unlimited.", \.bytesPerSecond),
-      ("sessions", "Sessions that may exist.", \.sessions),
-      ("request_bytes", "The most payload of one request.", \.requestBytes),
-      ("cipher_key_bytes", "The longest key of a cipher.", \.cipherKeyBytes),
-      ("auth_key_bytes", "The longest key of a MAC.", \.authKeyBytes),
+    let limits: [(String, String, (DeviceLimits) -> UInt64)] = [
+      ("operations_per_second", "Operations a second; 0 is unlimited.", { $0.operationsPerSecond }),
+      ("bytes_per_second", "Bytes a second; 0 is unlimited.", { $0.bytesPerSecond }),
+      ("sessions", "Sessions that may exist.", { $0.sessions }),
+      ("request_bytes", "The most payload of one request.", { $0.requestBytes }),
+      ("cipher_key_bytes", "The longest key of a cipher.", { $0.cipherKeyBytes }),
+      ("auth_key_bytes", "The longest key of a MAC.", { $0.authKeyBytes }),
     ]
     for (name, help, value) in limits {
-      gauge("vhost_crypto_limit_\(name)", help: help) { $0.limits[keyPath: value] }
+      gauge("vhost_crypto_limit_\(name)", help: help) { value($0.limits) }
     }
     gauge("vhost_crypto_sessions_open", help: "Sessions that exist.") { $0.sessions.open }
-    let counters: [(String, String, KeyPath<SessionStatistics, UInt64>)] = [
-      ("created", "Sessions created.", \.created),
-      ("destroyed", "Sessions destroyed.", \.destroyed),
-      ("refused", "Session creations that were refused.", \.refused),
+    let counters: [(String, String, (SessionStatistics) -> UInt64)] = [
+      ("created", "Sessions created.", { $0.created }),
+      ("destroyed", "Sessions destroyed.", { $0.destroyed }),
+      ("refused", "Session creations that were refused.", { $0.refused }),
     ]
     for (name, help, value) in counters {
       let name = "vhost_crypto_sessions_\(name)"
       writer.family(name, .counter, help: help)
       for (labels, device) in devices {
-        writer.sample(name + "_total", labels, device.sessions[keyPath: value])
+        writer.sample(name + "_total", labels, value(device.sessions))
       }
     }
   }
@@ -100,10 +100,10 @@ extension DaemonSnapshot {
         "faulty", "Whether the queue has stopped because the guest corrupted its ring.",
         { $0.fault == nil ? 0 : 1 }
       ),
-      ("in_flight", "Requests taken and not answered yet.", \.inFlight),
+      ("in_flight", "Requests taken and not answered yet.", { $0.inFlight }),
       (
         "in_flight_max", "The most requests that were taken and not answered, since the start.",
-        \.inFlightMaximum
+        { $0.inFlightMaximum }
       ),
     ]
     for (name, help, value) in gauges {
@@ -120,26 +120,32 @@ extension DaemonSnapshot {
       writer.family(name, .counter, unit: unit, help: help)
       for (labels, queue) in queues { writer.sample(total, labels, value(queue)) }
     }
-    let counters: [(String, String, KeyPath<QueueStatistics, UInt64>)] = [
-      ("requests", "Requests answered.", \.requests),
-      ("starts", "Times that a worker was started for the queue.", \.starts),
-      ("kicks", "Wake-ups by the guest.", \.kicks),
-      ("calls_sent", "Interrupts sent to the guest.", \.callsSent),
-      ("calls_suppressed", "Completions that needed no interrupt.", \.callsSuppressed),
-      ("spins", "Times that the worker began to poll.", \.spins),
-      ("sleeps", "Times that the worker went to sleep.", \.sleeps),
+    let counters: [(String, String, (QueueStatistics) -> UInt64)] = [
+      ("requests", "Requests answered.", { $0.requests }),
+      ("starts", "Times that a worker was started for the queue.", { $0.starts }),
+      ("kicks", "Wake-ups by the guest.", { $0.kicks }),
+      ("calls_sent", "Interrupts sent to the guest.", { $0.callsSent }),
+      ("calls_suppressed", "Completions that needed no interrupt.", { $0.callsSuppressed }),
+      ("spins", "Times that the worker began to poll.", { $0.spins }),
+      ("sleeps", "Times that the worker went to sleep.", { $0.sleeps }),
       (
         "throttled_waits", "Times that requests had to wait for the device's limits.",
-        \.throttledWaits
+        { $0.throttledWaits }
       ),
-      ("bounced", "Requests copied, as their memory was in pieces.", \.bounced),
-      ("helped", "Operations that helper threads did.", \.helped),
-      ("requests_without_status", "Requests without room for a status.", \.requestsWithoutStatus),
-      ("requests_refused", "Requests refused before an algorithm was known.", \.requestsRefused),
-      ("malformed_rings", "Ring faults that stopped the queue.", \.malformedRings),
+      ("bounced", "Requests copied, as their memory was in pieces.", { $0.bounced }),
+      ("helped", "Operations that helper threads did.", { $0.helped }),
+      (
+        "requests_without_status", "Requests without room for a status.",
+        { $0.requestsWithoutStatus }
+      ),
+      (
+        "requests_refused", "Requests refused before an algorithm was known.",
+        { $0.requestsRefused }
+      ),
+      ("malformed_rings", "Ring faults that stopped the queue.", { $0.malformedRings }),
     ]
     for (name, help, value) in counters {
-      counter(name, help: help) { $0[keyPath: value] }
+      counter(name, help: help, value)
     }
     counter("bytes", unit: "bytes", help: "Source bytes.") { $0.bytes }
     counter(

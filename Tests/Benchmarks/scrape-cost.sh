@@ -8,12 +8,12 @@
 # the median and the quartiles of the pairs' ratios: of the throughput, and of the requests that the worker did in a
 # second of its own processor time, in which the other CPU's business does not show.
 #
-# usage: scrape-cost.sh [PAIRS [SECONDS [OPERATION [SIZE]]]]
+# usage: scrape-cost.sh [PAIRS [SECONDS [OPERATION [SIZE [DEPTH [MODE]]]]]]   DEPTH, MODE: as `vhost-crypto bench` has them
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${VHOST_CRYPTO_BIN:-$here/../../.build/release}
-pairs=${1:-16} seconds=${2:-1} operation=${3:-aes-128-cbc-encrypt} size=${4:-1024}
+pairs=${1:-16} seconds=${2:-1} operation=${3:-aes-128-cbc-encrypt} size=${4:-1024} depth=${5:-64} mode=${6:-poll}
 last_cpu=$(($(nproc) - 1))
 if [[ $last_cpu -lt 1 ]]; then
   echo "scrape-cost: two CPUs are needed, this machine has one" >&2
@@ -76,7 +76,7 @@ measure() {
     for _ in {1..100}; do [[ -s $work/readings ]] && break; sleep 0.05; done
   fi
   before=$(worker)
-  rate=$("$bin/vhost-crypto" bench --socket-path "$work/device.sock" --op "$operation" --size "$size" \
+  rate=$("$bin/vhost-crypto" bench --socket-path "$work/device.sock" --op "$operation" --size "$size" --depth "$depth" --mode "$mode" \
     --seconds "$seconds" --cpu "$last_cpu" --json |
     jq 'if .verified == .compared then .requestsPerSecond else error("wrong results") end')
   after=$(worker)
@@ -104,7 +104,7 @@ for ((pair = 0; pair < pairs; pair++)); do
   echo "$alone $watched"
 done >"$work/pairs"
 
-echo "$operation of $size bytes, $pairs pairs of $seconds s; a reading has $(cut -d' ' -f2 "$work/readings") bytes"
+echo "$operation of $size bytes, $depth in flight, front-end: $mode, $pairs pairs of $seconds s; a reading has $(cut -d' ' -f2 "$work/readings") bytes"
 awk '
   function sort(list, n,   i, j, t) {
     for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j-1]; j--) { t = list[j]; list[j] = list[j-1]; list[j-1] = t }
