@@ -95,23 +95,22 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   public mutating func takeChain(
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
-    if recorder.isOn { return try takeRecorded(into: &chain, &memory) }
-    try takeAvailable(into: &chain, &memory)
-  }
-
-  /// Takes what was in flight before, then what is available, and records that.
-  @_noAllocation @_noLocks
-  @inline(never)
-  private mutating func takeRecorded(
-    into chain: inout DescriptorChain, _ memory: inout MemoryView
-  ) throws(QueueError) {
-    if unsafe try recorder.takeResubmission(into: &chain, window: scratch.window, &memory) {
-      return
-    }
+    if recorder.hasResubmissions { return try takeResubmission(&chain, &memory) }
     let index = available.index
     try takeAvailable(into: &chain, &memory)
-    chain.ticket.record = unsafe recorder.take(
-      chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
+    if recorder.isOn {
+      chain.ticket.record = unsafe recorder.take(
+        chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
+    }
+  }
+
+  /// Takes a chain that was in flight before: the record has it.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func takeResubmission(
+    _ chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    unsafe try recorder.takeResubmission(into: &chain, window: scratch.window, &memory)
   }
 
   @_noAllocation @_noLocks

@@ -21,7 +21,6 @@ public struct PackedRecorder: ~Copyable {
   // u64 addr.
   static var stateByteCount: Int { @_noAllocation @_noLocks get { 32 } }
   static var nextOffset: Int { @_noAllocation @_noLocks get { 2 } }
-  static var lastOffset: Int { @_noAllocation @_noLocks get { 4 } }
   static var countOffset: Int { @_noAllocation @_noLocks get { 6 } }
   static var counterOffset: Int { @_noAllocation @_noLocks get { 8 } }
   static var identifierOffset: Int { @_noAllocation @_noLocks get { 16 } }
@@ -132,17 +131,16 @@ public struct PackedRecorder: ~Copyable {
     @_noAllocation @_noLocks get { resubmittedCount != resubmissionCount }
   }
 
-  /// Starts the next chain of the time before, which the record has already; false where there is none.
+  /// Starts the next chain of the time before, which the record has already.
   @_noAllocation @_noLocks
   mutating func takeResubmission(
     into chain: inout DescriptorChain, window: UnsafeMutablePointer<ChainRun>,
     _ memory: inout MemoryView
-  ) throws(QueueError) -> Bool {
-    guard hasResubmissions, let resubmissions else { return false }
+  ) throws(QueueError) {
+    guard hasResubmissions, let resubmissions else { return }
     let index = resubmittedCount
     resubmittedCount &+= 1
     unsafe try resubmissions.start(index, &chain, window: window, &memory)
-    return true
   }
 
   /// Copies a chain that was taken; it is in flight from the last store on.
@@ -157,17 +155,12 @@ public struct PackedRecorder: ~Copyable {
       freeHead < capacity
     else { return 0 }
     let first = freeHead
-    // SAFETY: states are below the capacity, whose states the region has; index < size.
-    let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
-    unsafe cring_store16(state + Self.countOffset, count)
-    unsafe cring_store64(state + Self.counterOffset, counter)
-    counter &+= 1
-    unsafe cring_store8(state, 1)
     var current = first
     var end = first
     var place = index
     var left = count
     while left > 0, current < capacity {
+      // SAFETY: states are below the capacity, whose states the region has; place < size.
       let copy = unsafe region + Self.statesOffset + Int(current) &* Self.stateByteCount
       let descriptor = unsafe ring + Int(place) &* 16
       unsafe cring_store64(copy + Self.addressOffset, cring_load64(descriptor))
@@ -180,7 +173,12 @@ public struct PackedRecorder: ~Copyable {
       left &-= 1
     }
     unsafe last[Int(first)] = end
-    unsafe cring_store16(state + Self.lastOffset, end)
+    let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
+    unsafe cring_store64(state + Self.counterOffset, counter)
+    counter &+= 1
+    // `inflight`, `next`, `last` and `num`.
+    let links = unsafe UInt64(next[Int(first)]) << 16 | UInt64(end) << 32
+    unsafe cring_store64(state, (1 | links | UInt64(count) << 48).littleEndian)
     freeHead = current
     // `free_head` and `old_free_head`: up to here the states were free, from here on they are the chain's.
     unsafe cring_store32(
@@ -213,9 +211,9 @@ public struct PackedRecorder: ~Copyable {
       unsafe cring_store16(
         region + Self.statesOffset + Int(end) &* Self.stateByteCount + Self.nextOffset, freeHead)
       freeHead = first
-      unsafe cring_store16(region + Self.freeHeadOffset, first)
       index &+= 1
     }
+    unsafe cring_store16(region + Self.freeHeadOffset, freeHead)
     unsafe cring_store64(region + Self.usedOffset, Self.places(used, old: published))
   }
 

@@ -120,23 +120,20 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   public mutating func takeChain(
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
-    if recorder.isOn { return try takeRecorded(into: &chain, &memory) }
+    if recorder.hasResubmissions { return try takeResubmission(&chain, &memory) }
     try takeAvailable(into: &chain, &memory)
+    if recorder.isOn { recorder.take(chain.ticket.id) }
   }
 
-  /// Takes what was in flight before, then what is available, and records that.
+  /// Takes a chain that was in flight before: the record has it.
   @_noAllocation @_noLocks
   @inline(never)
-  private mutating func takeRecorded(
-    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  private mutating func takeResubmission(
+    _ chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
-    if let head = recorder.takeResubmission() {
-      try start(head, &chain, &memory)
-      chain.isResubmitted = true
-      return
-    }
-    try takeAvailable(into: &chain, &memory)
-    recorder.take(chain.ticket.id)
+    guard let head = recorder.takeResubmission() else { return }
+    try start(head, &chain, &memory)
+    chain.isResubmitted = true
   }
 
   @_noAllocation @_noLocks
@@ -196,6 +193,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   public mutating func publish() -> Bool {
     let old = publishedUsed
     guard nextUsed != old else { return false }
+    if recorder.isOn { recorder.prepare() }
     // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
     unsafe cring_store16_release(layout.used + Self.indexOffset, nextUsed.littleEndian)
     publishedUsed = nextUsed

@@ -1,4 +1,4 @@
-import CRingShims
+public import CRingShims
 import GuestMemory
 
 /// Records which requests of a split ring are in flight, so that another daemon can go on where this one was killed.
@@ -14,19 +14,23 @@ public struct SplitRecorder: ~Copyable {
   private static var stateCountOffset: Int { 10 }
   private static var lastBatchHeadOffset: Int { @_noAllocation @_noLocks get { 12 } }
   private static var usedIndexOffset: Int { @_noAllocation @_noLocks get { 14 } }
-  private static var statesOffset: Int { @_noAllocation @_noLocks get { 16 } }
+  @usableFromInline static var statesOffset: Int {
+    @inlinable @_noAllocation @_noLocks get { 16 }
+  }
   // `DescStateSplit`: u8 inflight, 5 bytes, u16 next, u64 counter.
-  private static var stateByteCount: Int { @_noAllocation @_noLocks get { 16 } }
-  private static var nextOffset: Int { @_noAllocation @_noLocks get { 6 } }
+  @usableFromInline static var stateByteCount: Int {
+    @inlinable @_noAllocation @_noLocks get { 16 }
+  }
+  @usableFromInline static var nextOffset: Int { @inlinable @_noAllocation @_noLocks get { 6 } }
   private static var counterOffset: Int { @_noAllocation @_noLocks get { 8 } }
 
   @usableFromInline let region: UnsafeMutablePointer<UInt8>?
-  private let size: UInt16
+  @usableFromInline let size: UInt16
   private var counter: UInt64 = 0
-  private var lastBatchHead: UInt16 = 0
+  @usableFromInline var lastBatchHead: UInt16 = 0
   /// Heads that were completed since the used index was published; as many as the ring has at most.
-  private let batch: UnsafeMutablePointer<UInt16>?
-  private var batchCount = 0
+  @usableFromInline let batch: UnsafeMutablePointer<UInt16>?
+  @usableFromInline var batchCount = 0
   /// Heads to be taken again, before what is available.
   private let resubmissions: UnsafeMutablePointer<UInt16>?
   @usableFromInline var resubmittedCount = 0
@@ -180,18 +184,24 @@ public struct SplitRecorder: ~Copyable {
 
   /// Notes a chain that will be shown with the next used index.
   @_noAllocation @_noLocks
-  @usableFromInline
+  @inlinable
   mutating func complete(_ head: UInt16) {
     guard let region = unsafe region, let batch = unsafe batch else { return }
     // SAFETY: as above.
     let state = unsafe region + Self.statesOffset + Int(head) &* Self.stateByteCount
     unsafe cring_store16(state + Self.nextOffset, lastBatchHead)
     lastBatchHead = head
-    unsafe cring_store16(region + Self.lastBatchHeadOffset, head)
     // A lawful driver has no more chains in flight than the ring has descriptors.
     guard batchCount < Int(size) else { return }
     unsafe batch[batchCount] = head
     batchCount &+= 1
+  }
+
+  /// The used index is about to be stored: what was completed is the last batch, all of it at once.
+  @_noAllocation @_noLocks
+  func prepare() {
+    guard let region = unsafe region else { return }
+    unsafe cring_store16(region + Self.lastBatchHeadOffset, lastBatchHead)
   }
 
   /// The used index was stored: what was completed is not in flight any more.
