@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test
+.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -116,11 +116,23 @@ tsan: packages test-packages ## the same under ThreadSanitizer
 	TSAN_OPTIONS=symbolize=0:halt_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/tsan/debug \
 	  $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --skip-build --no-parallel --filter '$(SANITIZED)'
 
-# Kills in all, over the four kinds of rings and both ways to connect.
+# Kills in all, over the four kinds of rings, the ways to connect, and with and without sessions.
 KILLS ?= 200
 kill-test: build ## the daemon SIGKILLed under load and restarted, KILLS=200 times: lost, wrong, duplicated, and the guest's wait
 	$(SWIFT) build -c release --product restart-driver
-	@Tests/RestartDriver/kill-test.sh $(BUILD) $(KILLS)
+	@Tests/RestartDriver/kill-test.sh kill $(KILLS) $(BUILD)/restart-driver $(BUILD)/vhost-user-crypto
+
+kill-test-guest: KILLS = 20
+kill-test-guest: build guest ## the same under a real Linux guest in QEMU, KILLS=20 times for each kind of rings
+	Tests/Guest/run-restarts.sh --kills $(KILLS) --rings packed
+	Tests/Guest/run-restarts.sh --kills $(KILLS) --rings split
+
+# Two builds of the daemon take turns: that with Swift's libraries inside, which is installed, and that without.
+RESTARTS ?= 80
+upgrade-test: build static ## the same with SIGTERM, as systemctl restart and an upgrade do, RESTARTS=80 times
+	$(SWIFT) build -c release --product restart-driver
+	@Tests/RestartDriver/kill-test.sh term $(RESTARTS) $(BUILD)/restart-driver \
+	  $(BUILD)/vhost-user-crypto $(STATIC)/release/vhost-user-crypto
 
 lint: ## style, by swift-format; must be clean
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)

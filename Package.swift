@@ -243,7 +243,9 @@ let package = Package(
     // Of the tests: a guest whose daemon is killed again and again.
     .executableTarget(
       name: "restart-driver",
-      dependencies: ["VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec"],
+      dependencies: [
+        "VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec", "TestSupport",
+      ],
       path: "Tests/RestartDriver", exclude: ["kill-test.sh"], swiftSettings: testSettings),
     // Of the tests: the data path alone, in one thread and without a socket, to be timed or its instructions counted.
     .executableTarget(

@@ -39,6 +39,9 @@ extension Connection {
     do {
       try device.startQueue(try setup(of: ring))
       ring.isRunning = true
+      // Whoever served the ring before may have died between showing results and calling, and a driver with event indices
+      // would then wait for ever: no later result calls it. One call too many does no harm.
+      ring.call?.signal()
     } catch {
       ring.error?.signal()
       throw .queueStart(index: ring.index, reason: error.reason)

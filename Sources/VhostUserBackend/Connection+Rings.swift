@@ -62,13 +62,10 @@ extension Connection {
 
   func setVringCall(_ message: inout Message) throws(Refusal) {
     let ring = try ringOfDescriptor(message)
-    let wasRunning = ring.isRunning
     stop(ring)
     var event = try event(of: &message, ring)
     ring.notifiesInBand.call = event.isOurs
     ring.call = event.take()
-    // Results may have come that the old descriptor told nobody of; a call too many does no harm.
-    if wasRunning { ring.call?.signal() }
     try startIfItMay(ring)
   }
 

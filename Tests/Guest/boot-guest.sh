@@ -8,7 +8,7 @@
 #                   keeps the control queue, or a generic vhost-user device, which leaves config
 #                   space and all queues to the daemon (QEMU from generic-qemu.sh); cryptodev
 #   --queues N      data queues (1); a generic device needs as many as the daemon has
-#   --mode MODE     selftest, bench, hold or driver, see `init` (selftest)
+#   --mode MODE     selftest, bench, hold, driver or restarts, see `init` (selftest)
 #   --option X=Y    any other `vhc.` option of the guest, such as max=262144; repeatable
 #   --hook COMMAND  the guest waits before and after its traffic (and in hold mode before each
 #                   round), and COMMAND is called with the name of the place as its argument, and

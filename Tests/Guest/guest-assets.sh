@@ -3,7 +3,7 @@
 #
 #   vmlinux              Debian's own kernel, unpacked so that QEMU can start it through PVH
 #   initramfs.cpio.gz    busybox, the virtio-crypto and AF_ALG modules, `init`, `guest-crypto`,
-#                        `guest-keys` and `guest-bench`
+#                        `guest-keys`, `guest-bench` and `guest-restarts`
 #   kernel-guest.cpio    busybox, all of the kernel's cryptography that the daemon can use, and
 #                        `kernel-guest-init`; run-in-kernel-guest.sh adds programs to it
 #
@@ -137,7 +137,7 @@ flock -w 300 9 || fail "another guest-assets.sh holds $cache/lock"
 
 # Everything that the files are made of; the same sum means the same files.
 inputs=$(sha256sum "$here"/{guest-assets.sh,init,init-common,kernel-guest-init} \
-  "$here"/guest-{program.h,alg.h,crypto.c,keys.c,bench.c} kernel.deb "$(command -v busybox)" "$compiler")
+  "$here"/guest-{program.h,alg.h,crypto.c,keys.c,bench.c,restarts.c} kernel.deb "$(command -v busybox)" "$compiler")
 if [[ -s vmlinux && -s initramfs.cpio.gz && -s kernel-guest.cpio \
   && -f inputs && $inputs == "$(<inputs)" ]]; then
   echo "guest-assets: up to date"
@@ -161,7 +161,7 @@ while read -r file; do
   module_files[${name//-/_}]=$file
 done < <(find kernel/ -name '*.ko' -o -name '*.ko.xz')
 make_root root init "${modules[@]}"
-for program in guest-crypto guest-keys guest-bench; do
+for program in guest-crypto guest-keys guest-bench guest-restarts; do
   "$compiler" -std=gnu11 -static -O2 -Wall -Wextra -Werror -o "root/bin/$program" \
     "$here/$program.c" || fail "$program.c does not build (apt-get install libc6-dev?)"
 done

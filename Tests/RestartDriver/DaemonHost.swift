@@ -1,44 +1,40 @@
 import Foundation
+import TestSupport
 import VhostUserFrontend
 
-/// The daemon's side of the test: starts it, kills it, and finds it again.
+/// The daemon's side of the test: a service manager that starts it, ends it, and keeps for it what it asks to be kept; and
+/// the way back to it.
 final class DaemonHost {
   private let settings: DriverSettings
-  private let directory: String
-  private var process: ChildProcess?
+  private let service: StoringService
   private let listener: FrontendListener?
-  private var socketPath: String { directory + "/vhost.sock" }
+  private var starts = 1
 
+  /// Starts the first daemon.
   init(_ settings: DriverSettings) throws {
     self.settings = settings
-    directory =
-      FileManager.default.temporaryDirectory.appendingPathComponent(
-        "restart-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-      ).path
-    try FileManager.default.createDirectory(
-      atPath: directory, withIntermediateDirectories: true)
-    let configuration = """
-      version: 1
-      device:
-        queues: \(settings.queueCount)
-        queue-size: 1024
-        stateless: [cipher, hash, mac, aead]
+    service = try StoringService(
+      isActivated: settings.isActivated, keepsDescriptors: settings.sessions.areKept,
+      program: settings.daemons[0], arguments: settings.isClient ? ["--client"] : [],
+      configuration: """
+        version: 1
+        device:
+          queues: \(settings.queueCount)
+          queue-size: 1024
+          stateless: [cipher, hash, mac, aead]
 
-      """
-    try configuration.write(
-      toFile: directory + "/capabilities.yaml", atomically: true, encoding: .utf8)
-    listener = settings.isClient ? try FrontendListener(path: directory + "/vhost.sock") : nil
+        """)
+    listener = settings.isClient ? try FrontendListener(path: service.socketPath) : nil
+    guard service.storedNames.isEmpty != settings.sessions.areKept else {
+      throw DriverError("the service manager keeps \(service.storedNames)")
+    }
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: directory) }
-
+  /// Starts the next daemon, and does not wait for it: the guest does.
   func start() throws {
-    process = try ChildProcess(
-      program: settings.daemon,
-      arguments: [
-        "--socket-path=\(socketPath)", "--config=\(directory)/capabilities.yaml",
-      ] + (settings.isClient ? ["--client"] : []),
-      standardErrorPath: directory + "/stderr")
+    service.program = settings.daemons[starts % settings.daemons.count]
+    starts += 1
+    try service.start(waitsUntilReady: false)
   }
 
   func connect() throws -> Frontend {
@@ -46,29 +42,29 @@ final class DaemonHost {
     options.timeoutMilliseconds = 20000
     do {
       if let listener { return try listener.accept(options: options, timeoutMilliseconds: 20000) }
-      return try Frontend.connect(path: socketPath, options: options)
+      return try Frontend.connect(path: service.socketPath, options: options)
     } catch {
       throw DriverError("\(error); the daemon's last words: \(lastWords)")
     }
   }
 
-  private var lastWords: String {
-    let text = try? String(contentsOfFile: directory + "/stderr", encoding: .utf8)
-    return String((text ?? "").suffix(500))
+  private var lastWords: String { String(service.log.suffix(500)) }
+
+  /// Ends the process as the settings have it; when this returns it does nothing any more.
+  ///
+  /// `meanwhile`: what the guest does until then.
+  func stop(_ meanwhile: () throws -> Void) throws {
+    service.process.send(signal: settings.signal)
+    let end = monotonicNanoseconds() + 15_000_000_000
+    while service.process.isRunning {
+      // Otherwise a daemon with much to say to its manager would wait for ever.
+      service.listen()
+      try meanwhile()
+      guard monotonicNanoseconds() < end else { throw DriverError("no end: \(lastWords)") }
+    }
+    // Says how it ended, which has to be as it was told.
+    try service.end(settings.signal)
   }
 
-  /// Ends the process in the middle of whatever it does; when this returns it does nothing any more.
-  func kill() throws {
-    process?.send(signal: SIGKILL)
-    guard process?.wait(milliseconds: 10000) == .signal(SIGKILL) else {
-      throw DriverError("the daemon was gone before it was killed: \(lastWords)")
-    }
-  }
-
-  func end() throws {
-    process?.send(signal: SIGTERM)
-    guard process?.wait(milliseconds: 10000) == .status(0) else {
-      throw DriverError("the daemon did not end well: \(lastWords)")
-    }
-  }
+  func end() throws { try service.end(SIGTERM) }
 }

@@ -32,10 +32,10 @@ final class KillRun {
     sessionSpecs = Rider.sessions(&random)
     self.random = random
     report = KillReport(ring: settings.ring)
+    report.mayLoseSessions = settings.sessions == .lost
+    FileHandle.standardError.write(Data("seed \(settings.seed)\n".utf8))
     host = try DaemonHost(settings)
     memory = try GuestRAM(byteCount: 256 << 20)
-    FileHandle.standardError.write(Data("seed \(settings.seed)\n".utf8))
-    try host.start()
     frontend = try host.connect()
     try frontend.negotiate()
     guard RingKind(features: frontend.features) == settings.ring else {
@@ -70,9 +70,11 @@ final class KillRun {
     var own: [Rider] = []
     while own.count < settings.depth * 2 {
       let kind = Int(random.next() % UInt64(sessionSpecs.count))
+      let isStateless =
+        sessions.isEmpty || (settings.sessions == .mixed && own.count % 2 == 0)
       own.append(
         try Rider(
-          sessionSpecs[kind], id: sessions.isEmpty ? nil : sessions[kind],
+          sessionSpecs[kind], id: isStateless ? nil : sessions[kind],
           format: frontend.requestFormat, queue: queue, memory: memory, random: &random))
     }
     byHead.append(Dictionary(uniqueKeysWithValues: own.enumerated().map { ($1.head, $0) }))
@@ -168,6 +170,7 @@ final class KillRun {
       riders[index][number].isInFlight = false
       idle[index].append(number)
       report.requests += 1
+      if riders[index][number].isOfSession { report.sessionRequests += 1 }
       try check(riders[index][number], used)
     }
     return count
@@ -175,7 +178,7 @@ final class KillRun {
 
   private func check(_ rider: Rider, _ used: UsedElement) throws {
     let status = try rider.placed.statusAddress.map { try memory.read($0, byteCount: 1) }
-    if status == [VirtioCryptoStatus.invsess.rawValue], settings.sessions == .lost {
+    if status == [VirtioCryptoStatus.invsess.rawValue] {
       report.invalidSessions += 1
       return
     }
@@ -196,10 +199,17 @@ final class KillRun {
     for index in queues.indices { _ = try take(index) }
     let posted = try queues.indices.filter { try post($0) }
     for index in posted { try show(index) }
-    try host.kill()
     killTime = monotonicNanoseconds()
+    try host.stop {
+      // A daemon that is told to end has its time for that, in which the guest goes on.
+      guard settings.signal != SIGKILL else { return }
+      for index in queues.indices {
+        _ = try take(index)
+        try fill(index)
+      }
+    }
     report.kills += 1
-    // What was finished before the kill is no answer of the next daemon's.
+    // What was finished before the end is no answer of the next daemon's.
     for index in queues.indices { _ = try take(index) }
     report.inFlight += riders.joined().count { $0.isInFlight }
     waiting = Set(queues.indices)

@@ -9,6 +9,8 @@ struct Rider {
   var output: [UInt8]
   var result: [UInt8]
   var session: SessionSpec
+  /// False: it brings its key along.
+  var isOfSession: Bool
   var isInFlight = false
 }
 
@@ -54,6 +56,7 @@ extension Rider {
     output = answer.output
     result = answer.result
     self.session = session
+    isOfSession = id != nil
   }
 
   /// Wipes the answer of the last round, so that it does not pass for the next one's.

@@ -17,6 +17,8 @@ public final class StoringService {
   private var stored: [(name: String, file: OwnedFile)] = []
   private let notifications: FileDescriptor
   private let listener: OwnedFile?
+  /// What is started next.
+  public var program: String
   private var arguments: [String]
   private var starts = 0
   private var isReady = false
@@ -25,10 +27,12 @@ public final class StoringService {
   ///
   /// - `isActivated`: the manager listens for it, so that the socket outlives it.
   /// - `keepsDescriptors`: false for a manager whose store has no room.
+  /// - `program`: nil for the daemon that was built.
   public init(
-    isActivated: Bool = false, keepsDescriptors: Bool = true, arguments: [String] = [],
-    configuration: String? = nil
+    isActivated: Bool = false, keepsDescriptors: Bool = true, program: String? = nil,
+    arguments: [String] = [], configuration: String? = nil
   ) throws {
+    self.program = try program ?? DaemonProcess.executable("vhost-user-crypto")
     let directory = try TemporaryDirectory()
     self.directory = directory
     self.keepsDescriptors = keepsDescriptors
@@ -72,7 +76,7 @@ public final class StoringService {
     isReady = false
     let given =
       (listener.map { [(name: "vm1", file: $0)] } ?? []) + stored
-    // Inherited copies, which end with this call.
+    // Inherited copies, which end when the process has been started.
     let copies = given.map { OwnedFile(descriptor: fcntl($0.file.descriptor, F_DUPFD, 200)) }
     let moves = copies.enumerated().map { "\(100 + $0.offset)<&\($0.element.descriptor)" }
     let places = copies.indices.map { "\(3 + $0)<&\(100 + $0) \(100 + $0)<&-" }
@@ -89,11 +93,13 @@ public final class StoringService {
       environment["LISTEN_FDS"] = "\(given.count)"
       environment["LISTEN_FDNAMES"] = given.map(\.name).joined(separator: ":")
     }
-    process = try ChildProcess(
-      program: "/bin/bash",
-      arguments: ["-c", script, "bash", DaemonProcess.executable("vhost-user-crypto")] + arguments,
-      environment: environment.map { "\($0.key)=\($0.value)" },
-      standardErrorPath: directory.file("stderr-\(starts)"))
+    process = try withExtendedLifetime(copies) {
+      try ChildProcess(
+        program: "/bin/bash",
+        arguments: ["-c", script, "bash", program] + arguments,
+        environment: environment.map { "\($0.key)=\($0.value)" },
+        standardErrorPath: directory.file("stderr-\(starts)"))
+    }
     if waitsUntilReady { try waitUntilReady() }
   }
 

@@ -27,7 +27,10 @@ extension OneAtATime {
       return (harness, frontend)
     }
 
-    private func start(_ index: UInt32, _ frontend: RawFrontend) throws {
+    /// Starts a ring, whose first call comes with that.
+    private func start(
+      _ index: UInt32, _ frontend: RawFrontend, speaksInBand: Bool = true
+    ) throws {
       frontend.send(.setVringNum, VringState(index: index, number: 256).encoded)
       frontend.send(.setVringAddress, region.address(ring: index).encoded)
       let word = VringDescriptor(index: UInt8(index), hasNoDescriptor: true).encoded
@@ -36,6 +39,9 @@ extension OneAtATime {
       }
       frontend.enableRing(index)
       try frontend.settle()
+      guard speaksInBand else { return }
+      #expect(try notification() == [4, index])
+      reply(.vringCall)
     }
 
     /// The next message of the back-end: its code and the ring.
@@ -103,7 +109,7 @@ extension OneAtATime {
       let (_, frontend) = try connect(
         ProtocolFeature.replyAcknowledgement | ProtocolFeature.multiqueue
           | ProtocolFeature.backendRequests)
-      try start(0, frontend)
+      try start(0, frontend, speaksInBand: false)
       #expect(try frontend.acknowledged(.vringKick, VringState(index: 0, number: 0).encoded) == 1)
     }
 

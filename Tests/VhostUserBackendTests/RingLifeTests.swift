@@ -1,3 +1,4 @@
+import LinuxSystem
 import Testing
 import VhostUserProtocol
 
@@ -108,6 +109,28 @@ extension OneAtATime {
       frontend.send(.setVringBase, VringState(index: 0, number: 100).encoded)
       try frontend.settle()
       #expect(harness.device.calls == [.stop(index: 0), .start(index: 0, base: 100)])
+    }
+
+    /// Whoever served the ring before may have ended before its last call.
+    @Test func everyStartCallsTheDriver() throws {
+      let (harness, frontend) = try Harness.connected()
+      try frontend.negotiate()
+      frontend.setMemory([region])
+      let call = try Event()
+      frontend.send(
+        .setVringCall, VringDescriptor(index: 0).encoded, descriptors: [call.descriptor])
+      try frontend.settle()
+      #expect(EventFD.drain(call.descriptor) == 0)
+      frontend.setUpRing(0, in: region, base: 10, kick: kick)
+      try frontend.settle()
+      #expect(harness.device.running == [0])
+      #expect(EventFD.drain(call.descriptor) > 0)
+      // Another one takes over what the first may have got.
+      let next = try Event()
+      frontend.send(
+        .setVringCall, VringDescriptor(index: 0).encoded, descriptors: [next.descriptor])
+      try frontend.settle()
+      #expect(EventFD.drain(call.descriptor) == 0 && EventFD.drain(next.descriptor) > 0)
     }
 
     @Test func getVringBaseStopsUntilTheNextKick() throws {
