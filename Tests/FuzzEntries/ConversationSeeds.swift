@@ -3,7 +3,7 @@ import VhostUserProtocol
 
 /// Front-ends' conversations, in the notation of `MessagesEntry`.
 enum ConversationSeeds {
-  private struct Conversation {
+  struct Conversation {
     var bytes: [UInt8] = []
     var needsReply = true
 
@@ -55,7 +55,7 @@ enum ConversationSeeds {
   private static let modern: UInt64 = 1 << 32 | 1 << 29 | 1 << 28
 
   static var all: [[UInt8]] {
-    [split, packed, slots, sessions, housekeeping, quiet, faults] + broken
+    [split, packed, slots, sessions, housekeeping, quiet, faults] + OtherFeatures.all + broken
   }
 
   /// A chain in the ring, which moves to other memory and comes back.
