@@ -16,6 +16,8 @@ finds=.build/fuzz-finds
 corpus=Tests/Fuzz/Corpus
 # Swift keeps marks in the highest bits of pointers, so that LeakSanitizer takes what they point to for lost.
 export ASAN_OPTIONS=detect_leaks=0
+# Programs that count lines write them where they are told to.
+export LLVM_PROFILE_FILE=/dev/null
 resources=$("$swift" -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')
 # Swift's own llvm-cov and llvm-profdata: others may not know its formats.
 PATH=$resources/../../bin:$PATH
@@ -117,7 +119,7 @@ parsers() {
     Sources/VirtQueue/{DescriptorChain,SplitQueue,PackedQueue,PackedQueueLayout,InOrderQueue,SpanList,Descriptor}.swift \
     Sources/VirtQueue/{InflightRecord,SplitRecorder,PackedRecorder,PackedRecovery}.swift \
     Sources/CryptoDevice/{ControlQueue,ControlRequest,SessionRequest,SessionRequest+AKCipher,DataHeader}.swift \
-    Sources/CryptoDevice/RequestProcessor*.swift \
+    Sources/CryptoDevice/RequestProcessor{,+AKCipher,+ASYM*,+DraftV15,+Mixed,+Payload,+Services,+Sessions,+Symmetric}.swift \
     Sources/CryptoDevice/{DeviceState,DeviceCore+Restore,SessionTable+Restore,SessionRecord}.swift \
     Sources/CryptoDevice/{SessionJournal,SessionJournal+Changes,SessionOwner,JournalLayout}.swift \
     Sources/Capabilities/{ByteSize,CPUList,ConfigurationReader,PolicyReader,Field,Schema,Spelling,Configuration+Load}.swift \

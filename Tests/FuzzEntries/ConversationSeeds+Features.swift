@@ -11,10 +11,11 @@ extension ConversationSeeds {
 
     static var all: [[UInt8]] {
       [
-        splitInFlight, packedInFlight, wrongInFlight, dirtyPages(split), dirtyPages(packed),
-        wrongLogs, inBand(answer: rightAnswer), inBand(answer: [1, 2, 3] + rightAnswer),
-        inBand(answer: [1, 2]), inBandWithoutChannel, state,
-      ]
+        splitInFlight, wrongInFlight, dirtyPages(split), dirtyPages(packed), wrongLogs,
+        inBand(answer: rightAnswer), inBand(answer: [1, 2, 3] + rightAnswer),
+        inBand(answer: [1, 2]), inBand(answer: rightAnswer + rightAnswer, isCorrupt: true),
+        inBandWithoutChannel, state, strangeSessions, tooManyDescriptors,
+      ] + packedRecords
     }
 
     /// Descriptors for one chain, which is available.
@@ -54,29 +55,61 @@ extension ConversationSeeds {
       [inFlight, 0, 0, 0, 0, 0, 0, 0] + bytes64(counter)
     }
 
-    /// A packed ring's: state 0 is in flight with one descriptor, the others are free.
-    private static var packedInFlight: [UInt8] {
+    private enum Flags {
+      static let write: UInt64 = 2
+      static let available: UInt64 = 0x80
+      static let used: UInt64 = 0x8080
+    }
+
+    /// A packed ring with two descriptors, and a record of it; nil: one that nobody has begun.
+    private static func packedInFlight(_ record: [UInt8]?, flags: UInt64) -> [UInt8] {
       var talk = Conversation()
       talk.negotiate(features: packed, protocolFeatures: withoutInBand)
       talk.send(.getInflightDescriptor, buffer())
+      let descriptor = bytes64(0x3000) + bytes64(32 | flags << 48)
+      talk.write(descriptor + descriptor, at: 0)
+      // The driver wants to be called for the first descriptor.
+      talk.write([0, 0x80, 2, 0], at: 0x1000)
+      if let record { talk.write(record, at: 0, toSealed: true) }
       talk.setMemory()
       talk.send(.setInflightDescriptor, buffer(), descriptors: 1, from: sealed)
       talk.startRing(0, base: 0x8000_8000)
-      let wrap: UInt64 = 1 | 1 << 8
-      var record = bytes64(0) + bytes16(1) + bytes16(64) + bytes16(1) + bytes16(1)
-      record += bytes64(wrap << 32) + bytes64(0)
-      for index in 0..<64 {
-        let next = index + 1
-        record += [index == 0 ? 1 : 0, 0] + bytes16(next) + bytes16(0) + bytes16(1)
-        record += bytes64(5) + bytes16(0) + bytes16(2) + bytes16(16) + bytes16(0)
-        record += bytes64(0x3000)
-      }
-      talk.send(.getVringBase, VringState(index: 0, number: 0).encoded)
-      talk.write(record, at: 0, toSealed: true)
-      talk.startRing(0, base: 0x8000_8000)
       talk.setMemory()
+      talk.send(.getVringBase, VringState(index: 0, number: 0).encoded)
+      talk.startRing(0, base: 0x8002_8002)
       talk.send(.resetDevice)
       return talk.bytes
+    }
+
+    /// A packed ring's record: the first states are in flight with one descriptor each, the others are free.
+    private static func packedRecord(
+      inFlight: Int, used: Int = 0, old: Int = 0, descriptorCount: Int = 1
+    ) -> [UInt8] {
+      var record = bytes64(0) + bytes16(1) + bytes16(64) + bytes16(inFlight) + bytes16(inFlight)
+      record += bytes16(used) + bytes16(old) + [1, 1, 0, 0] + bytes64(0)
+      for index in 0..<64 {
+        record += [index < inFlight ? 1 : 0, 0] + bytes16(index + 1) + bytes16(index)
+        record += bytes16(descriptorCount) + bytes64(UInt64(90 - index)) + bytes16(index)
+        record += bytes16(2) + bytes16(16) + bytes16(0) + bytes64(0x3000)
+      }
+      return record
+    }
+
+    private static var packedRecords: [[UInt8]] {
+      let available = Flags.write | Flags.available
+      let used = Flags.write | Flags.used
+      return [
+        packedInFlight(nil, flags: available),
+        packedInFlight(packedRecord(inFlight: 2), flags: available),
+        packedInFlight(packedRecord(inFlight: 0), flags: available),
+        // A batch that the driver has seen, and one that it has not.
+        packedInFlight(packedRecord(inFlight: 1, used: 1), flags: used),
+        packedInFlight(packedRecord(inFlight: 2), flags: used),
+        // Places that there are not, and more descriptors than the ring has.
+        packedInFlight(packedRecord(inFlight: 1, used: 64), flags: available),
+        packedInFlight(packedRecord(inFlight: 1, descriptorCount: 65), flags: available),
+        packedInFlight(packedRecord(inFlight: 2, descriptorCount: 2), flags: available),
+      ]
     }
 
     /// Buffers that are refused, and records of rings that do not start.
@@ -145,25 +178,48 @@ extension ConversationSeeds {
         payloadByteCount: NumberPayload.byteCount
       ).encoded + NumberPayload(0).encoded
 
-    /// Calls and kicks in messages; the front-end's answer has come before the question.
-    private static func inBand(answer: [UInt8]) -> [UInt8] {
+    /// Calls, errors and kicks in messages; the front-end's answers have come before the questions.
+    private static func inBand(answer: [UInt8], isCorrupt: Bool = false) -> [UInt8] {
       var talk = Conversation()
       talk.negotiate(features: split)
       talk.send(.setBackendRequestDescriptor, descriptors: 1, from: 7)
       offer(&talk)
+      // An index jump is an error.
+      if isCorrupt { talk.write([0, 0, 0xFF, 0x7F], at: 0x1000) }
       talk.setMemory()
       talk.answer(answer)
-      talk.startRing(0)
-      let none = VringDescriptor(index: 0, hasNoDescriptor: true).encoded
-      talk.send(.setVringCall, none)
-      talk.send(.setVringError, none)
-      talk.send(.setVringKick, none)
+      for index in 0..<2 as Range<UInt8> {
+        let none = VringDescriptor(index: index, hasNoDescriptor: true).encoded
+        talk.send(.setVringCall, none)
+        talk.send(.setVringError, none)
+        talk.prepareRing(UInt32(index))
+        talk.send(.setVringKick, none)
+        talk.send(.setVringEnable, VringState(index: UInt32(index), number: 1).encoded)
+      }
       talk.send(.vringKick, VringState(index: 0, number: 0).encoded)
-      talk.send(.vringKick, VringState(index: 1, number: 0).encoded)
-      // An index jump, which is an error.
-      talk.write([0, 0, 0xFF, 0x7F], at: 0x1000)
-      talk.setMemory()
-      talk.send(.getQueueNum)
+      talk.send(.vringKick, VringState(index: 2, number: 0).encoded)
+      // The server looks at its rings after some messages.
+      for _ in 0..<64 { talk.send(.getQueueNum) }
+      return talk.bytes
+    }
+
+    /// Session messages that mean nothing.
+    private static var strangeSessions: [UInt8] {
+      var talk = Conversation()
+      talk.negotiate(features: split)
+      talk.send(.createCryptoSession, [UInt8](repeating: 0, count: 632))
+      talk.send(.createCryptoSession, [UInt8](repeating: 0, count: 1072))
+      talk.send(.createCryptoSession, [9] + [UInt8](repeating: 0, count: 1071))
+      talk.send(.createCryptoSession, [2] + [UInt8](repeating: 0xFF, count: 1071))
+      return talk.bytes
+    }
+
+    /// A message in two pieces, each with as many descriptors as one may have.
+    private static var tooManyDescriptors: [UInt8] {
+      var talk = Conversation()
+      talk.negotiate(features: split)
+      talk.bytes += [UInt8(FrontendRequest.setMemoryTable.rawValue), 0x48, 8, 0, 0, 40, 0, 0, 0]
+      talk.send(.setMemoryTable, [UInt8](repeating: 0, count: 28), descriptors: 8)
       return talk.bytes
     }
 

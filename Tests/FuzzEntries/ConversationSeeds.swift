@@ -35,7 +35,8 @@ enum ConversationSeeds {
       send(.setMemoryTable, MemoryTablePayload(regions: regions).encoded, descriptors: 2)
     }
 
-    mutating func startRing(_ index: UInt32, base: UInt32 = 0, size: UInt32 = 64) {
+    /// Size, base and addresses.
+    mutating func prepareRing(_ index: UInt32, base: UInt32 = 0, size: UInt32 = 64) {
       send(.setVringNum, VringState(index: index, number: size).encoded)
       send(.setVringBase, VringState(index: index, number: base).encoded)
       send(
@@ -44,6 +45,10 @@ enum ConversationSeeds {
           index: index, descriptorTable: 0x7000_0000, usedRing: 0x7000_2000,
           availableRing: 0x7000_1000
         ).encoded)
+    }
+
+    mutating func startRing(_ index: UInt32, base: UInt32 = 0, size: UInt32 = 64) {
+      prepareRing(index, base: base, size: size)
       let word = VringDescriptor(index: UInt8(index)).encoded
       send(.setVringError, word, descriptors: 1, from: 3)
       send(.setVringCall, word, descriptors: 1, from: 3)

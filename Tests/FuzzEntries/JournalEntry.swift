@@ -80,9 +80,10 @@ final class JournalEntry: FuzzEntry {
       case .header: put(0, JournalImage.headerByteCount)
       case .used: image.setUsed(UInt32(count))
       case .owner:
-        image.put([UInt8(place & 1), 0, 0, 0], at: 72)
-        put(JournalImage.ownersOffset + (place & 1) * JournalImage.ownerByteCount, 56)
-        image.checkOwner(place & 1)
+        // The record that counts is the one that was written last.
+        image.put([UInt8(index & 1), 0, 0, 0], at: JournalImage.ownerSelectorOffset)
+        put(JournalImage.ownersOffset + (index & 1) * JournalImage.ownerByteCount, 56)
+        image.checkOwner(index & 1)
       case .generation: put(image.generationOffset(index), 4)
       case .slot:
         put(

@@ -50,6 +50,7 @@ final class JournalImage {
     (byteCount + pageByteCount - 1) / pageByteCount * pageByteCount
   }
 
+  static let ownerSelectorOffset = 72
   static let ownersOffset = 128
   func generationOffset(_ index: Int) -> Int { Self.pageByteCount + 4 * index }
   private static func slotsOffset(_ slotCount: Int) -> Int {

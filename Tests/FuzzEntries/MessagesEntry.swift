@@ -34,7 +34,7 @@ final class MessagesEntry: FuzzEntry {
     // Where all do not fit into the socket, the rest is left out.
     try frontend.setNonBlocking()
     try backend.setNonBlocking()
-    while !input.isAtEnd, sendMessage(&input, to: frontend.rawValue) {}
+    while !input.isAtEnd, try sendMessage(&input, to: frontend.rawValue) {}
     shutdown(frontend.rawValue, Int32(SHUT_WR))
     let device = RecordingDevice()
     do {
@@ -45,7 +45,7 @@ final class MessagesEntry: FuzzEntry {
     try device.checkEnd()
   }
 
-  private func sendMessage(_ input: inout FuzzInput, to socket: Int32) -> Bool {
+  private func sendMessage(_ input: inout FuzzInput, to socket: Int32) throws -> Bool {
     let code = UInt32(input.byte())
     let flags = UInt32(input.byte())
     let descriptors = input.byte()
@@ -63,9 +63,11 @@ final class MessagesEntry: FuzzEntry {
       code: flags & 0x80 != 0 ? code | 0x100 : code, flags: flags & 0x0F ^ 1,
       payloadByteCount: UInt32(count))
     if flags & 0x40 != 0 { header.payloadByteCount = input.word32() }
-    let bytes = header.encoded + input.take(count)
+    let payload = input.take(count)
+    try PayloadRoundTrip.check(FrontendRequest(rawValue: header.code), payload)
     return DescriptorMessage.send(
-      bytes, collection.some(Int(descriptors & 15), from: Int(descriptors >> 4)), to: socket)
+      header.encoded + payload, collection.some(Int(descriptors & 15), from: Int(descriptors >> 4)),
+      to: socket)
   }
 
   private static var lowestFreeDescriptor: Int32 {

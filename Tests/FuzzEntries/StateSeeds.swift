@@ -13,6 +13,11 @@ private enum StateSources {
     }
   }
 
+  /// A session whose key no engine takes once it is zeros: its halves would be equal.
+  static let xts = StandardSessions.specs.indices
+    .filter { if case .cipher(.aesXTS, _, _) = StandardSessions.specs[$0] { true } else { false } }
+    .prefix(1).map { StandardSessions.all[$0] }
+
   /// A device with these sessions; of four each, the third has ended.
   static func core(
     _ sessions: [StandardSessions], _ journal: SessionJournal? = nil
@@ -55,11 +60,13 @@ enum DeviceStateSeeds {
     let states = try StateSources.groups(of: 6).map(state)
     let none = try state([])
     let few = try state(Array(StandardSessions.all[..<5]))
+    let refused = try state(StateSources.xts).prefix(DeviceState.headerByteCount + 72)
     return states.enumerated().map { number, state in
       record(number % 2 == 0 ? [.signed, .sized] : [.signed, .sized, .kept], state)
     } + [
       record([], none), record([.kept], few), record([.signed, .small], few),
       record([.signed, .ciphersOnly], few), record([.signed, .ciphersOnly], states[5]),
+      record([.signed, .sized], refused + [UInt8](repeating: 0, count: 64 + 32)),
       record([.signed, .sized], few + [0]), record([.signed], Array(few.dropLast(40))),
     ]
   }
@@ -76,10 +83,10 @@ enum JournalSeeds {
   }
 
   private static func owner(_ image: JournalImage) -> [UInt8] {
-    let number = Int(image.word32(72))
+    let number = Int(image.word32(JournalImage.ownerSelectorOffset))
     return piece(
       .owner, image.bytes(JournalImage.ownersOffset + number * JournalImage.ownerByteCount, 56),
-      place: number)
+      index: number)
   }
 
   private static func slot(_ image: JournalImage, _ index: Int) -> [UInt8] {
@@ -117,6 +124,11 @@ enum JournalSeeds {
     let others = piece(.raw, [7, 0, 0, 0], index: 1, count: 0x8004)
     let spoilt = piece(.raw, [0], index: 3, place: JournalImage.keysOffset, count: 0x8001)
     let header = try JournalImage(slotCount: 16, surplusByteCount: 0, isSealed: true).bytes(0, 64)
+    let refused =
+      try journal(StateSources.xts)
+      + piece(
+        .slot, [UInt8](repeating: 0, count: 64),
+        place: JournalImage.keysOffset - JournalImage.connectionOffset)
     func record(_ flags: Flags, slots: UInt8 = 15, _ pieces: [UInt8]) -> [UInt8] {
       [slots, flags.rawValue] + pieces
     }
@@ -124,7 +136,8 @@ enum JournalSeeds {
       record(number % 3 == 2 ? .stranger : [], slots: number % 4 == 3 ? 255 : 15, journal)
     } + [
       record([], few + ended), record([], few + others), record([], few + spoilt),
-      record([], ownerless), record(.ciphersOnly, journals[5]), record(.unsealed, few),
+      record([], ownerless), record([], refused), record(.ciphersOnly, journals[5]),
+      record(.unsealed, few),
       record(.longer, few), record([], few + piece(.header, header)),
       record([], slots: 3, few + piece(.header, header)),
       record(.staleHeader, piece(.header, [1, 0, 0, 0, 15], place: 8)),
