@@ -2,7 +2,7 @@
 //
 //   fuzz --list
 //   fuzz --write-seeds TARGET FOLDER    where fuzzing begins
-//   fuzz --replay TARGET FOLDER …       seeds and files once, without libFuzzer
+//   fuzz --replay TARGET PATH …         files and those of folders, once, without libFuzzer
 //   fuzz TARGET [libFuzzer's options and folders]
 
 import Foundation
@@ -37,24 +37,23 @@ enum Fuzz {
 
   private static func writeSeeds(_ target: FuzzTarget, to folder: String) throws {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    for (number, seed) in target.seeds.enumerated() {
+    for (number, seed) in try target.seeds().enumerated() {
       try Data(seed).write(to: URL(filePath: "\(folder)/seed-\(number)"))
     }
   }
 
-  private static func replay(_ target: FuzzTarget, _ folders: ArraySlice<String>) throws {
+  private static func replay(_ target: FuzzTarget, _ paths: ArraySlice<String>) throws {
     let entry = try target.entry()
-    var inputs = target.seeds
-    for folder in folders {
-      for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
-        inputs.append([UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\(name)"))))
-      }
+    var files: [String] = []
+    for path in paths {
+      let names = try? FileManager.default.contentsOfDirectory(atPath: path)
+      files += names?.map { "\(path)/\($0)" } ?? [path]
     }
-    for bytes in inputs {
-      var input = FuzzInput(bytes)
+    for file in files {
+      var input = FuzzInput(try Data(contentsOf: URL(filePath: file)))
       try entry.run(&input)
     }
-    print("\(target.rawValue): \(inputs.count) inputs")
+    print("\(target.rawValue): \(files.count) inputs")
   }
 
   #if LIBFUZZER

@@ -16,11 +16,15 @@ finds=.build/fuzz-finds
 corpus=Tests/Fuzz/Corpus
 # Swift keeps marks in the highest bits of pointers, so that LeakSanitizer takes what they point to for lost.
 export ASAN_OPTIONS=detect_leaks=0
+# Programs that count lines write them where they are told to.
+export LLVM_PROFILE_FILE=/dev/null
+resources=$("$swift" -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')
+# Swift's own llvm-cov and llvm-profdata: others may not know its formats.
+PATH=$resources/../../bin:$PATH
 
 # AddressSanitizer everywhere, UndefinedBehaviorSanitizer in what is C, and counters that libFuzzer reads.
 build() {
-  local resources library
-  resources=$("$swift" -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')
+  local library
   library=$resources/clang/lib/linux/libclang_rt.fuzzer_no_main-$(uname -m).a
   [ -f "$library" ] || { echo "fuzz.sh: this Swift has no libFuzzer at $library" >&2; exit 1; }
   FUZZ=$library "$swift" build --scratch-path "$scratch" --product fuzz --sanitize=address \
@@ -66,50 +70,93 @@ run() {
   return $status
 }
 
+# What seeds reach needs no file; of the rest those that together reach all edges, and of these those that reach lines.
 merge() {
   local target
+  build_coverage
   for target in $(targets "$@"); do
     prepare "$target"
     rm -rf "$work/$target/merged"
-    mkdir -p "$work/$target/merged"
+    cp -r "$work/$target/seeds" "$work/$target/merged"
     # shellcheck disable=SC2046
     "$(program)" "$target" $(options "$target") -set_cover_merge=1 -use_counters=0 "$work/$target/merged" \
-      "$corpus/$target" "$work/$target/seeds" "$work/$target/new" >"$work/$target/merge-log" 2>&1
-    rm -rf "${corpus:?}/$target"
-    cp -r "$work/$target/merged" "$corpus/$target"
+      "$corpus/$target" "$work/$target/new" >"$work/$target/merge-log" 2>&1
+    rm -f "$work/$target"/merged/seed-*
+    thin "$target"
     printf '%-18s %4d files, %d bytes\n' "$target" "$(ls "$corpus/$target" | wc -l)" \
       "$(cat "$corpus/$target"/* | wc -c)"
   done
 }
 
-# Files that read what a guest, a front-end or an operator wrote.
+# The lines of ours that inputs reach, each once.
+lines() {
+  local profile=$work/$1/lines
+  LLVM_PROFILE_FILE=$profile.profraw "$covered" --replay "$@" >/dev/null
+  llvm-profdata merge -o "$profile.profdata" "$profile.profraw"
+  llvm-cov export -format=lcov "$covered" -instr-profile="$profile.profdata" Sources CModules |
+    awk -F'[:,]' '/^SF/ { file = $2 } /^DA/ && $3 > 0 { print file ":" $2 }'
+}
+
+# Of the merged files, the small ones first, those that reach a line that nothing before them does become the corpus.
+thin() {
+  local target=$1 reached=$work/$1/reached file
+  lines "$target" "$work/$target/seeds" | sort -u >"$reached"
+  rm -rf "${corpus:?}/$target"
+  mkdir "$corpus/$target"
+  for file in $(ls -Sr "$work/$target/merged"); do
+    lines "$target" "$work/$target/merged/$file" | sort -u >"$reached.file"
+    [ -n "$(comm -13 "$reached" "$reached.file")" ] || continue
+    sort -u -o "$reached" "$reached" "$reached.file"
+    cp "$work/$target/merged/$file" "$corpus/$target"
+  done
+}
+
+# Files that read what a guest, a front-end, an operator, another host or an earlier process wrote: messages, records of
+# requests in flight, rings, requests, sessions, keys and capability files.
 parsers() {
   ls Sources/VhostUserProtocol/*.swift Sources/VhostUserBackend/Connection*.swift \
-    Sources/VhostUserBackend/MessageReader.swift \
+    Sources/VhostUserBackend/{MessageReader,InflightBuffer,FrontendChannel}.swift \
     Sources/VirtQueue/{DescriptorChain,SplitQueue,PackedQueue,PackedQueueLayout,InOrderQueue,SpanList,Descriptor}.swift \
+    Sources/VirtQueue/{InflightRecord,SplitRecorder,PackedRecorder,PackedRecovery}.swift \
     Sources/CryptoDevice/{ControlQueue,ControlRequest,SessionRequest,SessionRequest+AKCipher,DataHeader}.swift \
-    Sources/CryptoDevice/RequestProcessor*.swift \
+    Sources/CryptoDevice/RequestProcessor{,+AKCipher,+ASYM*,+DraftV15,+Mixed,+Payload,+Services,+Sessions,+Symmetric}.swift \
+    Sources/CryptoDevice/{DeviceState,DeviceCore+Restore,SessionTable+Restore,SessionRecord}.swift \
+    Sources/CryptoDevice/{SessionJournal,SessionJournal+Changes,SessionOwner,JournalLayout}.swift \
     Sources/Capabilities/{ByteSize,CPUList,ConfigurationReader,PolicyReader,Field,Schema,Spelling,Configuration+Load}.swift \
     CModules/COpenSSL/{RSAKeys,ECKeys}.c
 }
 
-coverage() {
-  local scratch=.build/fuzz-coverage target bin
-  bin=$("$swift" build --scratch-path "$scratch" --show-bin-path)
+# A program that counts lines, and only replays; $covered is where it is.
+build_coverage() {
+  local scratch=.build/fuzz-coverage
   FUZZ=coverage "$swift" build --scratch-path "$scratch" --product fuzz \
     -Xswiftc -profile-coverage-mapping -Xswiftc -profile-generate \
     -Xcc -fprofile-instr-generate -Xcc -fcoverage-mapping
-  rm -f "$scratch"/*.profraw
-  for target in $("$bin/fuzz" --list); do
-    LLVM_PROFILE_FILE=$scratch/$target.profraw "$bin/fuzz" --replay "$target" "$corpus/$target"
+  covered=$scratch/debug/fuzz
+}
+
+coverage() {
+  local profiles=.build/fuzz-coverage/profiles target
+  build_coverage
+  rm -rf "$profiles"
+  mkdir -p "$profiles"
+  for target in $("$covered" --list); do
+    "$covered" --write-seeds "$target" "$profiles/seeds"
+    LLVM_PROFILE_FILE=$profiles/$target.profraw "$covered" --replay "$target" "$profiles/seeds" "$corpus/$target"
+    rm -r "$profiles/seeds"
   done
-  llvm-profdata merge -o "$scratch/all.profdata" "$scratch"/*.profraw
+  llvm-profdata merge -o "$profiles/all.profdata" "$profiles"/*.profraw
   # shellcheck disable=SC2046
-  llvm-cov export -summary-only "$bin/fuzz" -instr-profile="$scratch/all.profdata" $(parsers) |
+  llvm-cov export -summary-only "$covered" -instr-profile="$profiles/all.profdata" $(parsers) |
     jq -r --arg here "$PWD/" '.data[0].files[] | .summary.lines + {name: (.filename | ltrimstr($here))}
       | [.covered, .count, .name] | @tsv' |
     awk -F'\t' '{ printf "%6.1f %%  %4d of %4d  %s\n", 100 * $1 / $2, $1, $2, $3; c += $1; n += $2 }
       END { printf "%6.1f %%  %4d of %4d  all parsers\n", 100 * c / n, c, n }'
+  echo "Lines that were not reached:"
+  # shellcheck disable=SC2046
+  llvm-cov export -format=lcov "$covered" -instr-profile="$profiles/all.profdata" $(parsers) |
+    awk -F'[:,]' -v here="$PWD/" '/^SF/ { file = substr($2, length(here) + 1) }
+      /^DA/ && $3 == 0 { if (file != at) printf "\n  %s:", at = file; printf " %d", $2 } END { print "" }'
 }
 
 command=$1

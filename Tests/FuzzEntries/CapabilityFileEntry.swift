@@ -1,5 +1,7 @@
 import Capabilities
 import CryptoTypes
+import Glibc
+import LinuxSystem
 
 /// Text of a capability file: what is refused is refused in one line that names the file, and what is taken reads the same
 /// when it is written and read again.
@@ -15,7 +17,8 @@ final class CapabilityFileEntry: FuzzEntry {
   ]
 
   func run(_ input: inout FuzzInput) throws {
-    guard let text = String(validating: input.rest(), as: UTF8.self) else { return }
+    let bytes = input.rest()
+    guard let text = String(validating: bytes, as: UTF8.self) else { return try readFile(bytes) }
     do {
       let configuration = try read(text)
       for warning in configuration.warnings { try check("\(warning)") }
@@ -29,6 +32,21 @@ final class CapabilityFileEntry: FuzzEntry {
       try require(again.renderYAML() == written, "read again, this is another file:\n\(written)")
     } catch let error as ConfigurationError {
       try check("\(error)")
+    }
+  }
+
+  /// What is no text is refused when the file is read.
+  private func readFile(_ bytes: [UInt8]) throws {
+    let file = try MemoryFile.make(name: "fuzz-capabilities", byteCount: 0)
+    guard pwrite(file.rawValue, bytes, bytes.count, 0) == bytes.count else {
+      throw Finding("no capability file, errno \(errno)")
+    }
+    let path = "/proc/self/fd/\(file.rawValue)"
+    do {
+      _ = try Configuration.load(path: path, engines: Self.engines)
+      throw Finding("a file that is no text is taken")
+    } catch let error as ConfigurationError {
+      try require("\(error)".hasPrefix(path + ":"), "a message that does not name the file")
     }
   }
 

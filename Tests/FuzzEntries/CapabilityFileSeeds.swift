@@ -9,7 +9,7 @@ enum CapabilityFileSeeds {
     let files = names.filter { $0.hasSuffix(".yaml") }.sorted().compactMap { name in
       (try? Data(contentsOf: folder.appending(path: name))).map { withoutComments([UInt8]($0)) }
     }
-    return files + texts.map { Array($0.utf8) }
+    return files + (texts + mistakes).map { Array($0.utf8) } + [Array("a\nb".utf8) + [0xFF]]
   }
 
   /// Comments are most of the files, and nothing to a parser.
@@ -19,6 +19,32 @@ enum CapabilityFileSeeds {
       .filter { !$0.hasPrefix("#") && !$0.allSatisfy(\.isWhitespace) }
     return Array((kept.joined(separator: "\n") + "\n").utf8)
   }
+
+  /// One mistake each, of those that take several words.
+  private static let mistakes =
+    [
+      "cipher: off", "cipher: { aes-cbc: {} }",
+      "cipher: { aes-cbc: { engine: [openssl, openssl] } }",
+      "cipher: { aes-cbc: { engine: [] } }", "cipher: { aes-cbc: { engine: [openssl, kernel] } }",
+      "cipher: { aes-cbc: { engine: [{ openssl: { max-size: 100 } }] } }",
+      "cipher: { aes-cbc: { engine: [{ kernel: { max-size: 9 } }, { openssl: { min-size: 20 } }] } }",
+      "cipher: { aes-cbc: { engine: [{ kernel: {}, openssl: {} }] } }",
+      "cipher: { aes-cbc: { engine: ipsec-mb } }", "cipher: { aes-cbc: { engine: opensl } }",
+      "cipher: { aes-cbc: { engine: [{ openssl: { driver: x } }] } }",
+      "cipher: { default: { engine: [{ kernel: { driver: x } }] } }",
+      "cipher: { aes-cbc: { engine: [{ kernel: { driver: 'a b' } }] } }",
+      "cipher: { aes-cbc: { engine: [{ openssl: { min-size: 9, max-size: 8 } }] } }",
+      "akcipher: { rsa: { engine: kernel } }",
+    ].map { "version: 1\nalgorithms: { \($0) }\n" }
+    + [
+      "device: { stateless: [hash, hash] }", "device: { stateless: [hashes] }",
+      "devices: [{ name: a, socket: /a }, { name: a, socket: /b }]",
+      "devices: [{ name: a, socket: /a }, { name: b, socket: /a }]", "devices: [{ name: a }]",
+      "stats: { socket: /a }\ncontrol: { socket: /a }",
+      "engines: { openssl: { providers: [default, default] } }",
+      "engines: { openssl: { providers: [] } }", "workers: { cpus: [3-1] }",
+      "workers: { cpus: [1, 1] }", "workers: { cpus: [] }",
+    ].map { "version: 1\n\($0)\n" }
 
   private static let texts = [
     "version: 1\n", "version: 2\n", "", "[1, 2", "version: 1\nversion: 1\n", "- a\n", "null\n",

@@ -43,6 +43,7 @@ final class ControlRequestsEntry: FuzzEntry {
         }
       }
       ring.post(request, writableByteCount: room, shape)
+      try checkKeys(of: request, core)
       let before = core.sessions.openCount
       do throws(QueueError) {
         _ = try queue.serve(core)
@@ -60,6 +61,16 @@ final class ControlRequestsEntry: FuzzEntry {
     try require(
       sessions.createdCount == sessions.destroyedCount + UInt64(sessions.openCount),
       "sessions made, ended and open do not add up")
+  }
+
+  /// The keys of a request lie in it: behind it there may be those of another.
+  private func checkKeys(of request: [UInt8], _ core: DeviceCore) throws {
+    guard
+      case .create(_, let cipherKey, let authKey)? = try? ControlRequest(
+        request.span.bytes, revision1: core.revision1, dialect: core.offer.dialect)
+    else { return }
+    try require(
+      max(cipherKey.upperBound, authKey.upperBound) <= request.count, "a key behind its request")
   }
 
   private func check(_ ring: ScriptedRing, _ request: [UInt8], room: Int) throws {

@@ -3,7 +3,7 @@ import VhostUserProtocol
 
 /// Front-ends' conversations, in the notation of `MessagesEntry`.
 enum ConversationSeeds {
-  private struct Conversation {
+  struct Conversation {
     var bytes: [UInt8] = []
     var needsReply = true
 
@@ -35,7 +35,8 @@ enum ConversationSeeds {
       send(.setMemoryTable, MemoryTablePayload(regions: regions).encoded, descriptors: 2)
     }
 
-    mutating func startRing(_ index: UInt32, base: UInt32 = 0, size: UInt32 = 64) {
+    /// Size, base and addresses.
+    mutating func prepareRing(_ index: UInt32, base: UInt32 = 0, size: UInt32 = 64) {
       send(.setVringNum, VringState(index: index, number: size).encoded)
       send(.setVringBase, VringState(index: index, number: base).encoded)
       send(
@@ -44,6 +45,10 @@ enum ConversationSeeds {
           index: index, descriptorTable: 0x7000_0000, usedRing: 0x7000_2000,
           availableRing: 0x7000_1000
         ).encoded)
+    }
+
+    mutating func startRing(_ index: UInt32, base: UInt32 = 0, size: UInt32 = 64) {
+      prepareRing(index, base: base, size: size)
       let word = VringDescriptor(index: UInt8(index)).encoded
       send(.setVringError, word, descriptors: 1, from: 3)
       send(.setVringCall, word, descriptors: 1, from: 3)
@@ -55,7 +60,7 @@ enum ConversationSeeds {
   private static let modern: UInt64 = 1 << 32 | 1 << 29 | 1 << 28
 
   static var all: [[UInt8]] {
-    [split, packed, slots, sessions, housekeeping, quiet, faults] + broken
+    [split, packed, slots, sessions, housekeeping, quiet, faults] + OtherFeatures.all + broken
   }
 
   /// A chain in the ring, which moves to other memory and comes back.

@@ -19,6 +19,10 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case keys
   /// Text of a capability file.
   case capabilityFile = "capability-file"
+  /// The sessions of a device that comes from another host.
+  case deviceState = "device-state"
+  /// The sessions that an earlier process has left.
+  case sessionJournal = "session-journal"
 
   /// Makes what the entry needs; one is enough for any number of inputs.
   public func entry() throws -> any FuzzEntry {
@@ -30,6 +34,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .dataRequests: try DataRequestsEntry()
     case .keys: try KeysEntry()
     case .capabilityFile: CapabilityFileEntry()
+    case .deviceState: try DeviceStateEntry()
+    case .sessionJournal: try JournalEntry()
     }
   }
 }

@@ -8,8 +8,9 @@ import VhostUserProtocol
 ///
 /// Input: messages: code (1 byte), flags (1 byte), descriptors (1 byte: how many, and the first in the collection), length
 /// of the payload (2 bytes), payload. In flags, bits 2 and 3 are the header's (and the version is 1, changed by the lowest
-/// two); bit 5: no message, the payload goes into the memory file, 256 bytes times the code from its start; bit 6: the
-/// header's size word follows the length as it is (4 bytes); bit 7: the header's code word is 0x100 more.
+/// two); bit 6: the header's size word follows the length as it is (4 bytes); bit 7: the header's code word is 0x100 more.
+/// Bit 5: no message, the payload goes elsewhere: into the memory file, 256 bytes times the code from its start; with bit
+/// 7 so into the sealed file, with bit 6 to whoever has the first of the two sockets.
 final class MessagesEntry: FuzzEntry {
   private let collection: DescriptorCollection
   private let logger = Logger(label: "fuzz") { _ in FormattingHandler() }
@@ -33,7 +34,7 @@ final class MessagesEntry: FuzzEntry {
     // Where all do not fit into the socket, the rest is left out.
     try frontend.setNonBlocking()
     try backend.setNonBlocking()
-    while !input.isAtEnd, sendMessage(&input, to: frontend.rawValue) {}
+    while !input.isAtEnd, try sendMessage(&input, to: frontend.rawValue) {}
     shutdown(frontend.rawValue, Int32(SHUT_WR))
     let device = RecordingDevice()
     do {
@@ -44,22 +45,29 @@ final class MessagesEntry: FuzzEntry {
     try device.checkEnd()
   }
 
-  private func sendMessage(_ input: inout FuzzInput, to socket: Int32) -> Bool {
+  private func sendMessage(_ input: inout FuzzInput, to socket: Int32) throws -> Bool {
     let code = UInt32(input.byte())
     let flags = UInt32(input.byte())
     let descriptors = input.byte()
     let count = Int(input.word16())
     if flags & 0x20 != 0 {
-      collection.writeMemory(input.take(count), at: Int(code) << 8)
+      let bytes = input.take(count)
+      if flags & 0x40 != 0 {
+        collection.sendReply(bytes)
+      } else {
+        collection.write(bytes, at: Int(code) << 8, toSealed: flags & 0x80 != 0)
+      }
       return true
     }
     var header = MessageHeader(
       code: flags & 0x80 != 0 ? code | 0x100 : code, flags: flags & 0x0F ^ 1,
       payloadByteCount: UInt32(count))
     if flags & 0x40 != 0 { header.payloadByteCount = input.word32() }
-    let bytes = header.encoded + input.take(count)
+    let payload = input.take(count)
+    try PayloadRoundTrip.check(FrontendRequest(rawValue: header.code), payload)
     return DescriptorMessage.send(
-      bytes, collection.some(Int(descriptors & 15), from: Int(descriptors >> 4)), to: socket)
+      header.encoded + payload, collection.some(Int(descriptors & 15), from: Int(descriptors >> 4)),
+      to: socket)
   }
 
   private static var lowestFreeDescriptor: Int32 {
@@ -73,6 +81,10 @@ final class MessagesEntry: FuzzEntry {
 private final class DescriptorCollection {
   private let files: [Int32]
   static let memoryByteCount = 256 << 10
+  static let sealedByteCount = 64 << 10
+  /// Where sockets are, and the file that cannot get shorter.
+  private static let sockets = 7...8
+  private static let sealed = 10
 
   init() throws {
     var pipes: [Int32] = [-1, -1]
@@ -87,6 +99,7 @@ private final class DescriptorCollection {
       try EventFD().release().release(), try Self.blockingEvent(), pipes[0], pipes[1], sockets[0],
       sockets[1],
       open("/dev/null", O_RDWR | O_CLOEXEC),
+      try MemoryFile.makeSealed(name: "fuzz-sealed", byteCount: Self.sealedByteCount).release(),
     ]
   }
 
@@ -106,10 +119,25 @@ private final class DescriptorCollection {
       }
     }
     for event in files[3...4] { EventFD.drain(event) }
+    for socket in files[Self.sockets] {
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      while recv(socket, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {}
+    }
+    let zeros = [UInt8](repeating: 0, count: Self.sealedByteCount)
+    guard pwrite(files[Self.sealed], zeros, zeros.count, 0) == zeros.count else {
+      throw Finding("the sealed file cannot be emptied, errno \(errno)")
+    }
   }
 
-  func writeMemory(_ bytes: [UInt8], at offset: Int) {
-    _ = pwrite(files[0], bytes, bytes.count, offset)
+  func write(_ bytes: [UInt8], at offset: Int, toSealed: Bool) {
+    _ = pwrite(files[toSealed ? Self.sealed : 0], bytes, bytes.count, offset)
+  }
+
+  /// What the back-end's channel receives, if it is the first of the sockets.
+  func sendReply(_ bytes: [UInt8]) {
+    _ = send(
+      files[Self.sockets.upperBound], bytes, bytes.count,
+      Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
   }
 
   /// One after the other, from a place on, over and over again.

@@ -25,10 +25,15 @@ final class OfferedDevice {
   let lane: Lane
 
   /// - `lane`: keys are tried in it; its capacity is that of the sessions.
-  init(_ dialect: Dialect, lane: Lane, sessionCapacity: Int, stateless: Set<CryptoService>) {
+  /// - `journal`: where sessions are kept, if they are.
+  /// - `offers`: what of libcrypto's algorithms there is.
+  init(
+    _ dialect: Dialect, lane: Lane, sessionCapacity: Int, stateless: Set<CryptoService>,
+    journal: SessionJournal? = nil, offers: (CryptoAlgorithm) -> Bool = { _ in true }
+  ) {
     self.lane = lane
     let route = EngineRoute([.init(engine: 0)])
-    let algorithms = OpenSSLEngine.description.algorithms
+    let algorithms = OpenSSLEngine.description.algorithms.filter(offers)
     let offer = DeviceOffer(
       dataQueueCount: 1, sessionCapacity: sessionCapacity,
       maximumRequestByteCount: Self.maximumRequestByteCount,
@@ -36,6 +41,6 @@ final class OfferedDevice {
         offered: Dictionary(uniqueKeysWithValues: algorithms.map { ($0, route) })),
       statelessServices: stateless, maximumOperationMilliseconds: Self.mostMilliseconds,
       dialect: dialect)
-    core = DeviceCore(offer: offer) { lane.runner.lane.validate($0) }
+    core = DeviceCore(offer: offer, journal: journal) { lane.runner.lane.validate($0) }
   }
 }

@@ -9,9 +9,26 @@ final class RecordingDevice: VhostUserDevice {
   private final class Running {
     let setup: QueueSetup
     var base: UInt32
+    var dirty: DirtyPages
     init(_ setup: consuming QueueSetup) {
       base = setup.base
+      dirty = DirtyPages(setup.dirtyLogging, memory: setup.memory)
       self.setup = setup
+    }
+
+    /// Where requests in flight are recorded.
+    private var record: InflightRecord? {
+      setup.inflight.map { InflightRecord(slice: $0.slice, capacity: $0.capacity) }
+    }
+
+    func splitRecorder(_ layout: SplitQueueLayout) throws -> SplitRecorder {
+      guard let record else { return SplitRecorder() }
+      return try SplitRecorder(record, layout: layout)
+    }
+
+    func packedRecorder(_ layout: PackedQueueLayout) throws -> PackedRecorder {
+      guard let record else { return PackedRecorder() }
+      return try PackedRecorder(record, layout: layout)
     }
   }
 
@@ -21,6 +38,7 @@ final class RecordingDevice: VhostUserDevice {
   private var problem: String?
   private var sessionCount: Int64 = 0
   private var channel: FrontendChannel?
+  private var transfer: StateTransferDirection?
   var status: UInt8 = 0
 
   private func expect(_ condition: Bool, _ what: String) {
@@ -33,12 +51,16 @@ final class RecordingDevice: VhostUserDevice {
   }
 
   var offeredFeatures: UInt64 {
-    VhostUserLimit.protocolFeaturesBit | 1 << 35 | 1 << 34 | 1 << 32 | 1 << 29 | 1 << 28 | 0x3F
+    VhostUserLimit.protocolFeaturesBit | 1 << 35 | 1 << 34 | 1 << 32 | 1 << 29 | 1 << 28
+      | VhostUserLimit.logAllBit | 0x3F
   }
   var offeredProtocolFeatures: UInt64 {
     ProtocolFeature.replyAcknowledgement | ProtocolFeature.multiqueue | ProtocolFeature.config
       | ProtocolFeature.cryptoSession | ProtocolFeature.configureMemorySlots
       | ProtocolFeature.status | ProtocolFeature.resetDevice | ProtocolFeature.backendRequests
+      | ProtocolFeature.logSharedMemory | ProtocolFeature.inflightSharedMemory
+      | ProtocolFeature.getVringBaseInflight | ProtocolFeature.inBandNotifications
+      | ProtocolFeature.deviceState
   }
   var queueCount: Int { 3 }
   var serviceDescriptors: [Int32] { [] }
@@ -72,18 +94,20 @@ final class RecordingDevice: VhostUserDevice {
     let ring = Running(setup)
     do {
       if ring.setup.isPacked {
+        let layout = try PackedQueueLayout(
+          size: Int(ring.setup.size), base: ring.base, descriptorRing: ring.setup.descriptorTable,
+          driverEvent: ring.setup.availableRing, deviceEvent: ring.setup.usedRing)
         var queue = try PackedQueue(
-          layout: PackedQueueLayout(
-            size: Int(ring.setup.size), base: ring.base, descriptorRing: ring.setup.descriptorTable,
-            driverEvent: ring.setup.availableRing, deviceEvent: ring.setup.usedRing),
-          eventIndex: true)
+          layout: layout, eventIndex: true,
+          recorder: try ring.packedRecorder(layout))
         read(&queue, ring, index)
       } else {
+        let layout = try SplitQueueLayout(
+          size: Int(ring.setup.size), descriptorTable: ring.setup.descriptorTable,
+          availableRing: ring.setup.availableRing, usedRing: ring.setup.usedRing)
         var queue = try SplitQueue(
-          layout: SplitQueueLayout(
-            size: Int(ring.setup.size), descriptorTable: ring.setup.descriptorTable,
-            availableRing: ring.setup.availableRing, usedRing: ring.setup.usedRing),
-          eventIndex: true, nextAvailable: ring.setup.nextAvailable)
+          layout: layout, eventIndex: true, nextAvailable: ring.setup.nextAvailable,
+          recorder: try ring.splitRecorder(layout))
         read(&queue, ring, index)
       }
     } catch { throw QueueStartError(reason: "\(error)") }
@@ -99,13 +123,21 @@ final class RecordingDevice: VhostUserDevice {
       var count = 0
       while count < 8, try queue.look() {
         var chain = try queue.takeChain(&view)
-        if let last = try chain.lastWritableByte(&view) { last.pointee = 0 }
+        if let last = try chain.lastWritableByte(&view) {
+          last.pointee = 0
+          ring.dirty.note(last, byteCount: 1)
+        }
         queue.complete(chain.ticket, writtenByteCount: 1)
         count += 1
       }
+      ring.dirty.flush()
       if queue.publish() { EventFD.signal(ring.setup.callRawValue) }
+      ring.dirty.markRing()
       _ = try queue.armKicks()
-    } catch { corrupt.insert(index) }
+    } catch {
+      corrupt.insert(index)
+      EventFD.signal(ring.setup.errorRawValue)
+    }
     ring.base = queue.base
   }
 
@@ -126,6 +158,22 @@ final class RecordingDevice: VhostUserDevice {
   }
 
   func closeSession(_ id: UInt64) -> Bool { id <= UInt64(sessionCount) }
+
+  func beginStateTransfer(
+    _ direction: StateTransferDirection, _ channel: consuming FileDescriptor
+  ) -> Bool {
+    expect(running.isEmpty, "the state is transferred while rings run")
+    guard (try? TransferChannel(owning: channel, writes: direction == .save)) != nil else {
+      return false
+    }
+    transfer = direction
+    return true
+  }
+
+  func endStateTransfer() -> Bool {
+    expect(running.isEmpty, "the state's transfer ends while rings run")
+    return transfer.take() != nil
+  }
 
   func reset() { expect(running.isEmpty, "reset while rings run") }
 

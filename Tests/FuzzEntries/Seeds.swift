@@ -6,7 +6,7 @@ import VirtioSpec
 
 extension FuzzTarget {
   /// Inputs that go deep at once.
-  public var seeds: [[UInt8]] {
+  public func seeds() throws -> [[UInt8]] {
     switch self {
     case .messages: ConversationSeeds.all
     case .splitChains: ChainSeeds.split
@@ -15,6 +15,8 @@ extension FuzzTarget {
     case .dataRequests: DataSeeds.all
     case .keys: KeySeeds.all
     case .capabilityFile: CapabilityFileSeeds.all
+    case .deviceState: try DeviceStateSeeds.all()
+    case .sessionJournal: try JournalSeeds.all()
     }
   }
 }

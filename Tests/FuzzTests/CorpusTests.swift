@@ -28,7 +28,7 @@ struct CorpusTests {
   @Test(arguments: FuzzTarget.allCases)
   func everySeedIsHandled(_ target: FuzzTarget) throws {
     let entry = try target.entry()
-    for (number, seed) in target.seeds.enumerated() {
+    for (number, seed) in try target.seeds().enumerated() {
       var input = FuzzInput(seed)
       #expect(throws: Never.self, "seed \(number)") { try entry.run(&input) }
     }
