@@ -68,6 +68,7 @@ enum DeviceStateSeeds {
       record([.signed, .ciphersOnly], few), record([.signed, .ciphersOnly], states[5]),
       record([.signed, .sized], refused + [UInt8](repeating: 0, count: 64 + 32)),
       record([.signed, .sized], few + [0]), record([.signed], Array(few.dropLast(40))),
+      record([.signed, .sized], Array(few.dropLast(3))),
     ]
   }
 }
