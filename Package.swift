@@ -238,7 +238,8 @@ let package = Package(
       swiftSettings: testSettings),
     // Of the tests: very many random requests, from a program that is built optimised.
     .executableTarget(
-      name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
+      name: "traffic-driver",
+      dependencies: ["TestSupport", "VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
       path: "Tests/TrafficDriver", swiftSettings: testSettings),
     // Of the tests: a guest whose daemon is killed again and again.
     .executableTarget(
