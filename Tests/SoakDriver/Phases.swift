@@ -148,8 +148,8 @@ extension Soak {
   /// afterwards.
   private func visitUnderFaults() throws {
     let rates: [Faults.Kind: UInt64] = [
-      .eventFD: 100_000, .memoryFile: 200_000, .mapping: 50_000, .thread: 100_000,
-      .ringSetup: 100_000, .manager: 100_000, .allocation: 3000, .accept: 200_000,
+      .eventFD: 150_000, .memoryFile: 300_000, .mapping: 50_000, .thread: 150_000,
+      .ringSetup: 150_000, .manager: 100_000, .allocation: 3000, .accept: 300_000,
     ]
     for guest in residents { guest.toleratesFailures = true }
     host.faults.set(rates)

@@ -25,7 +25,7 @@ struct FailureTests {
   }
 
   /// libcrypto that has run out of memory in the middle of a signature gives wrong ones afterwards, and calls them right:
-  /// RSA's blinding factors no longer belong together. (OpenSSL 3.0.22: one in twenty.)
+  /// RSA's blinding factors no longer belong together.
   @Test func signaturesAreRightAfterAllocationsHaveFailed() throws {
     let stage = try Stage()
     let client = try stage.daemon.client()
