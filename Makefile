@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test
+.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -92,6 +92,7 @@ test: build static test-packages check-packages guest ## everything that must pa
 	$(SWIFT) build -c release --product traffic-driver
 	$(SWIFT) build -c release --product restart-driver
 	$(SWIFT) build -c release --product data-path-driver
+	$(SWIFT) build -c release --product soak-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel
 
@@ -99,6 +100,7 @@ test-fast: build static test-packages check-packages ## the tests without the re
 	$(SWIFT) build -c release --product traffic-driver
 	$(SWIFT) build -c release --product restart-driver
 	$(SWIFT) build -c release --product data-path-driver
+	$(SWIFT) build -c release --product soak-driver
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
 
@@ -134,6 +136,14 @@ upgrade-test: build static ## the same with SIGTERM, as systemctl restart and an
 	$(SWIFT) build -c release --product restart-driver
 	@Tests/RestartDriver/kill-test.sh term $(RESTARTS) $(BUILD)/restart-driver \
 	  $(BUILD)/vhost-user-crypto $(STATIC)/release/vhost-user-crypto
+
+# SEED=N plays the same phases again.
+MINUTES ?= 10
+soak: build ## guests for MINUTES=10 while front-ends die, the daemon is killed and what it calls fails; SEED=N
+	$(SWIFT) build -c release --product soak-driver
+	$(SWIFT) build -c release --product FaultInjector
+	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(BUILD)/soak-driver --injector=$(CURDIR)/$(BUILD)/libFaultInjector.so \
+	  --seconds=$$(($(MINUTES) * 60)) $(if $(SEED),--seed=$(SEED))
 
 lint: ## style, by swift-format; must be clean
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)

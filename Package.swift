@@ -74,6 +74,8 @@ let package = Package(
     .executable(name: "vhost-crypto", targets: ["VhostCryptoTool"]),
     // Of the tests: preloaded into the daemon, it counts what each thread allocates.
     .library(name: "AllocationCounter", type: .dynamic, targets: ["CAllocationCounter"]),
+    // Likewise: makes what the daemon calls fail.
+    .library(name: "FaultInjector", type: .dynamic, targets: ["CFaultInjector"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -238,7 +240,8 @@ let package = Package(
       swiftSettings: testSettings),
     // Of the tests: very many random requests, from a program that is built optimised.
     .executableTarget(
-      name: "traffic-driver", dependencies: ["VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
+      name: "traffic-driver",
+      dependencies: ["TestSupport", "VhostUserFrontend", "CryptoTypes", "VirtioSpec"],
       path: "Tests/TrafficDriver", swiftSettings: testSettings),
     // Of the tests: a guest whose daemon is killed again and again.
     .executableTarget(
@@ -247,6 +250,14 @@ let package = Package(
         "VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec", "TestSupport",
       ],
       path: "Tests/RestartDriver", exclude: ["kill-test.sh"], swiftSettings: testSettings),
+    // Of the tests: guests of a daemon for minutes, with everything that can go wrong.
+    .executableTarget(
+      name: "soak-driver",
+      dependencies: [
+        "TestSupport", "VhostUserFrontend", "VhostUserProtocol", "CryptoTypes", "VirtioSpec",
+      ],
+      path: "Tests/SoakDriver", swiftSettings: testSettings),
+    .target(name: "CFaultInjector", path: "Tests/FaultInjector"),
     // Of the tests: the data path alone, in one thread and without a socket, to be timed or its instructions counted.
     .executableTarget(
       name: "data-path-driver",
@@ -292,6 +303,7 @@ let package = Package(
     integration("ConfinementTests"),
     integration("PerformanceGuardTests"),
     integration("RestartTests"),
+    integration("SoakTests"),
     integration("KeyTests", ["CExitWatch"]),
     // The documents' commands are run, and every message of the sources is to be explained.
     .testTarget(

@@ -8,6 +8,11 @@
 
 // ---- Keys -----------------------------------------------------------------------------------------------------------
 
+copenssl_result copenssl_missing(void) {
+  // The first one is the cause of those behind it.
+  return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ? COPENSSL_FAILED : COPENSSL_UNSUPPORTED;
+}
+
 copenssl_key *copenssl_key_make(
     OSSL_LIB_CTX *library, const char *properties, const char *type, bool is_private,
     OSSL_PARAM *params, copenssl_result *result) {
@@ -22,7 +27,7 @@ copenssl_key *copenssl_key_make(
     key->is_private = is_private;
     *result = COPENSSL_DONE;
   } else {
-    *result = context == NULL ? COPENSSL_UNSUPPORTED : COPENSSL_FAILED;
+    *result = context == NULL ? copenssl_missing() : COPENSSL_FAILED;
     OPENSSL_free(key);
     key = NULL;
   }

@@ -35,6 +35,10 @@ typedef struct {
 
 bool copenssl_params_bn(copenssl_params *params, const char *name, const BIGNUM *number);
 
+// Why libcrypto has not given an object that was asked for, the errors of before being cleared: no provider has it
+// (COPENSSL_UNSUPPORTED), or there was no memory for it (COPENSSL_FAILED).
+copenssl_result copenssl_missing(void);
+
 // Makes a key of numbers that were checked. Null, with the reason in `*result`, if no provider has its type, or libcrypto
 // refuses it.
 copenssl_key *copenssl_key_make(

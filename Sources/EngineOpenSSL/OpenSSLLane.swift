@@ -30,7 +30,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
   let transientCiphers: UnsafeMutablePointer<OpaquePointer?>
   /// The same for `EVP_MAC_CTX`, by `CMACPrimitive`.
   let transientCMACs: UnsafeMutablePointer<OpaquePointer?>
-  /// `EVP_MD_CTX` for stateless HMACs, of whatever hash: inner and outer.
+  /// `EVP_MD_CTX` for stateless HMACs, of whatever hash: inner and outer; they stand behind the digests.
   let transientHMAC: UnsafeMutablePointer<OpaquePointer?>
   /// Memory for everything below.
   private let scratch: UnsafeMutablePointer<UInt8>
@@ -64,18 +64,22 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     guard let memory = unsafe copenssl_map(byteCount) else {
       throw EngineError("openssl: reserving a lane for \(sessionCapacity) sessions failed")
     }
+    // A lane without one of them would lack its hash for as long as it lives.
+    guard let contexts = unsafe Self.makeDigestContexts(engine.algorithms) else {
+      unsafe copenssl_unmap(memory, byteCount)
+      throw EngineError("openssl: no memory for a lane's contexts")
+    }
+    unsafe digests = contexts
+    unsafe transientHMAC = contexts + FetchedAlgorithms.digestCount
     unsafe entries = memory.bindMemory(to: KeyedContexts.self, capacity: sessionCapacity + 2)
     entriesByteCount = byteCount
     keyed = KeyedSessions(capacity: sessionCapacity)
     self.sessionCapacity = UInt32(sessionCapacity)
     unsafe algorithms = engine.algorithms
     unsafe self.engine = Unmanaged.passRetained(engine)
-    unsafe digests = Self.makeTable(count: FetchedAlgorithms.digestCount)
     unsafe transientCiphers = Self.makeTable(
       count: FetchedAlgorithms.cipherCount * CipherPlace.count)
     unsafe transientCMACs = Self.makeTable(count: FetchedAlgorithms.cmacCount)
-    unsafe transientHMAC = Self.makeTable(count: 2)
-    for index in 0..<2 { unsafe transientHMAC[index] = EVP_MD_CTX_new() }
     unsafe scratch = .allocate(capacity: Self.scratchByteCount)
     unsafe scratch.initialize(repeating: 0, count: Self.scratchByteCount)
     unsafe digestScratch = scratch
@@ -84,9 +88,6 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     unsafe neutralKey = UnsafePointer(scratch + 128)
     unsafe textScratch = scratch + 512
     for index in 0..<256 { unsafe scratch[128 + index] = UInt8(truncatingIfNeeded: index) }
-    for index in 0..<FetchedAlgorithms.digestCount where unsafe algorithms.digests[index] != nil {
-      unsafe digests[index] = EVP_MD_CTX_new()
-    }
   }
 
   deinit {
@@ -94,18 +95,15 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     for index in 0..<keyed.end where keyed.contains(index) {
       unsafe discard(entries + index, isTransient: false)
     }
-    for index in 0..<FetchedAlgorithms.digestCount { unsafe EVP_MD_CTX_free(digests[index]) }
+    unsafe Self.freeDigestContexts(digests)
     for index in 0..<FetchedAlgorithms.cipherCount * CipherPlace.count {
       unsafe copenssl_cipher_free(transientCiphers[index])
     }
     for index in 0..<FetchedAlgorithms.cmacCount { unsafe copenssl_mac_free(transientCMACs[index]) }
-    for index in 0..<2 { unsafe copenssl_digest_free(transientHMAC[index]) }
     unsafe copenssl_wipe(scratch, Self.scratchByteCount)
     unsafe scratch.deallocate()
-    unsafe digests.deallocate()
     unsafe transientCiphers.deallocate()
     unsafe transientCMACs.deallocate()
-    unsafe transientHMAC.deallocate()
     unsafe copenssl_unmap(entries, entriesByteCount)
     unsafe engine.release()
   }
@@ -114,6 +112,27 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     let table = UnsafeMutablePointer<OpaquePointer?>.allocate(capacity: count)
     unsafe table.initialize(repeating: nil, count: count)
     return unsafe table
+  }
+
+  /// The contexts of the digests that are offered, and two more; nil where there is no memory for all of them.
+  private static func makeDigestContexts(
+    _ algorithms: FetchedAlgorithms
+  ) -> UnsafeMutablePointer<OpaquePointer?>? {
+    let count = FetchedAlgorithms.digestCount
+    let table = unsafe makeTable(count: count + 2)
+    for index in 0..<count + 2 where unsafe index >= count || algorithms.digests[index] != nil {
+      unsafe table[index] = EVP_MD_CTX_new()
+      guard unsafe table[index] != nil else {
+        unsafe freeDigestContexts(table)
+        return nil
+      }
+    }
+    return unsafe table
+  }
+
+  private static func freeDigestContexts(_ table: UnsafeMutablePointer<OpaquePointer?>) {
+    for index in 0..<FetchedAlgorithms.digestCount + 2 { unsafe EVP_MD_CTX_free(table[index]) }
+    unsafe table.deallocate()
   }
 
   /// Always 0: operations are finished when `submit` returns.
@@ -203,7 +222,14 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
       }
       keyed.insert(Int(index))
     }
-    return unsafe perform(operation, with: entry, isTransient: false)
+    let outcome = unsafe perform(operation, with: entry, isTransient: false)
+    if outcome == .failed, case .asymmetric = unsafe entry.pointee.recipe {
+      // Where libcrypto ran out of memory while it renewed RSA's blinding factors, the two no longer belong together, and
+      // signatures would be wrong from then on: the key is read anew.
+      unsafe discard(entry, isTransient: false)
+      _ = keyed.remove(Int(index))
+    }
+    return outcome
   }
 
   @_noAllocation @_noLocks

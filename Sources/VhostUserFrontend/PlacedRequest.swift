@@ -30,6 +30,22 @@ public struct PlacedRequest: Sendable {
     return bytes
   }
 
+  /// Wipes the answer of the last round, so that it does not pass for the next one's.
+  public func wipeAnswer(in memory: GuestRAM) throws(FrontendError) {
+    for buffer in destination + result {
+      try memory.fill(
+        buffer.guestAddress, byteCount: Int(buffer.byteCount), with: Self.untouched)
+    }
+    if let address = statusAddress { try memory.fill(address, byteCount: 1, with: Self.untouched) }
+  }
+
+  /// Names another session in a data request's header, unless that lies shredded.
+  public func setSession(_ session: UInt64, in memory: GuestRAM) throws(FrontendError) {
+    guard let headerAddress else { return }
+    let bytes = (0..<8).map { UInt8(truncatingIfNeeded: session >> (8 * $0)) }
+    try memory.write(bytes, at: headerAddress + 8)
+  }
+
   /// Frees the guest memory.
   ///
   /// The device must be done with it.

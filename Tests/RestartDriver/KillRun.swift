@@ -140,9 +140,9 @@ final class KillRun {
       idle[index].swapAt(place, idle[index].count - 1)
       let number = idle[index].removeLast()
       let rider = riders[index][number]
-      try rider.spoil(memory)
+      try rider.placed.wipeAnswer(in: memory)
       if settings.sessions == .lost, let kind = sessionSpecs.firstIndex(of: rider.session) {
-        try rider.use(sessions[kind], memory)
+        try rider.placed.setSession(sessions[kind], in: memory)
       }
       queue.post(rider.head)
       riders[index][number].isInFlight = true

@@ -58,21 +58,4 @@ extension Rider {
     self.session = session
     isOfSession = id != nil
   }
-
-  /// Wipes the answer of the last round, so that it does not pass for the next one's.
-  func spoil(_ memory: GuestRAM) throws {
-    for buffer in placed.destination + placed.result {
-      try memory.fill(
-        buffer.guestAddress, byteCount: Int(buffer.byteCount), with: PlacedRequest.untouched)
-    }
-    if let address = placed.statusAddress {
-      try memory.fill(address, byteCount: 1, with: PlacedRequest.untouched)
-    }
-  }
-
-  /// Names another session in the request's header.
-  func use(_ session: UInt64, _ memory: GuestRAM) throws {
-    guard let header = placed.headerAddress else { return }
-    try memory.write((0..<8).map { UInt8(truncatingIfNeeded: session >> (8 * $0)) }, at: header + 8)
-  }
 }

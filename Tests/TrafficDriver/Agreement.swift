@@ -1,4 +1,5 @@
 import CryptoTypes
+import TestSupport
 import VhostUserFrontend
 import VirtioSpec
 

@@ -1,4 +1,5 @@
 import CryptoTypes
+import TestSupport
 import VhostUserFrontend
 import VirtioSpec
 
@@ -91,7 +92,7 @@ final class MixedTraffic {
         let place = Int(source.random.next() % UInt64(idle.count))
         idle.swapAt(place, idle.count - 1)
         let index = idle.removeLast()
-        try spoil(riders[index], memory)
+        try riders[index].placed.wipeAnswer(in: memory)
         queue.post(riders[index].head)
         isInFlight[index] = true
         inFlight += 1
@@ -118,17 +119,6 @@ final class MixedTraffic {
     }
     let list = statuses.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     return "mixed: requests=\(count) " + list.joined(separator: " ")
-  }
-
-  /// What the last round left must not pass for this one's answer.
-  private func spoil(_ rider: Rider, _ memory: GuestRAM) throws {
-    for buffer in rider.placed.destination + rider.placed.result {
-      try memory.fill(
-        buffer.guestAddress, byteCount: Int(buffer.byteCount), with: PlacedRequest.untouched)
-    }
-    if let address = rider.placed.statusAddress {
-      try memory.fill(address, byteCount: 1, with: PlacedRequest.untouched)
-    }
   }
 
   private func check(_ rider: Rider, _ used: UsedElement) throws {

@@ -2,23 +2,23 @@ import CryptoTypes
 import VhostUserFrontend
 
 /// Random sessions and requests of one algorithm, the same for the same seed.
-struct RequestSource {
-  let algorithm: CryptoAlgorithm
-  var random: SeededRandom
+public struct RequestSource {
+  public let algorithm: CryptoAlgorithm
+  public var random: SeededRandom
 
-  init(_ algorithm: CryptoAlgorithm, seed: UInt64) {
+  public init(_ algorithm: CryptoAlgorithm, seed: UInt64) {
     self.algorithm = algorithm
     random = SeededRandom(seed: seed)
   }
 
-  mutating func pick<Element>(_ list: [Element]) -> Element {
+  public mutating func pick<Element>(_ list: [Element]) -> Element {
     list[Int(random.next() % UInt64(list.count))]
   }
 
-  mutating func upTo(_ most: Int) -> Int { Int(random.next() % UInt64(most + 1)) }
+  public mutating func upTo(_ most: Int) -> Int { Int(random.next() % UInt64(most + 1)) }
 
   /// Any key size and direction, tag or result length.
-  mutating func session() -> SessionSpec {
+  public mutating func session() -> SessionSpec {
     switch algorithm {
     case .cipher(let cipher):
       let key = pick((1...256).filter { cipher.accepts(keyByteCount: $0) })
@@ -42,7 +42,7 @@ struct RequestSource {
   }
 
   /// Lengths around what implementations treat apart; most are short, a few go to 64 KiB.
-  mutating func byteCount() -> Int {
+  public mutating func byteCount() -> Int {
     let edges = [0, 1, 16, 64, 128, 256, 1024, 4096, 8192]
     switch upTo(199) {
     case 0..<110: return upTo(256)
@@ -54,7 +54,7 @@ struct RequestSource {
   }
 
   /// A request in a session; nearly all have a length that the algorithm is defined for.
-  mutating func operation(_ session: SessionSpec, _ identifier: UInt64?) -> OperationSpec {
+  public mutating func operation(_ session: SessionSpec, _ identifier: UInt64?) -> OperationSpec {
     var count = byteCount()
     let keepsLength = upTo(49) == 0
     switch session {
@@ -85,7 +85,7 @@ struct RequestSource {
   }
 
   /// Any shape of chain.
-  mutating func plan() -> RequestPlan {
+  public mutating func plan() -> RequestPlan {
     var plan = RequestPlan()
     switch upTo(5) {
     case 0: break

@@ -1,0 +1,46 @@
+// What the files of the fault injector share.
+#pragma once
+#define _GNU_SOURCE
+#include "FaultInjector.h"
+
+#include <dlfcn.h>
+#include <stdbool.h>
+
+enum kind {
+  // Functions of libcrypto that compute, by their own account.
+  LIBCRYPTO,
+  // The multi-buffer library's jobs and bursts.
+  IPSEC_MB,
+  // Memory of libcrypto.
+  ALLOCATION,
+  // A job manager.
+  MANAGER,
+  MAPPING,
+  MEMFD,
+  EVENTFD,
+  ACCEPTING,
+  THREAD,
+  RING_SETUP,
+  // Submitting and waiting.
+  RING_CALL,
+  INTERRUPT,
+  LEAK_MEMORY,
+  LEAK_DESCRIPTORS,
+  LEAK_THREADS,
+};
+_Static_assert(LEAK_THREADS + 1 == FAULT_INJECTOR_KINDS, "each kind has a record");
+
+// Rolls the dice for a call that could fail, and counts it.
+bool fails(enum kind kind);
+// One of them.
+int pick(const int *numbers, int count);
+// Whether an address is in the code of the main program, and not in a library.
+bool is_program(const void *caller);
+
+// The function that ours stands in for.
+#define REAL(name)                                                        \
+  ({                                                                      \
+    static __typeof__(&name) real;                                        \
+    if (real == NULL) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name);  \
+    real;                                                                 \
+  })

@@ -1,0 +1,184 @@
+import Foundation
+import TestSupport
+import VhostUserFrontend
+import VhostUserProtocol
+
+/// What happens for some seconds.
+enum Phase: String, CaseIterable {
+  case traffic
+  case kills
+  case deaths = "dying front-ends"
+  case engineFaults = "failing engines"
+  case setUpFaults = "failing set-up"
+  case ringFaults = "failing io_uring"
+}
+
+extension Soak {
+  func run(_ phase: Phase, until end: UInt64) throws {
+    switch phase {
+    case .traffic:
+      while monotonicNanoseconds() < end { try turn() }
+    case .kills: try kills(until: end)
+    case .deaths:
+      repeat { try death() } while monotonicNanoseconds() < end
+    case .engineFaults: try engineFaults(until: end)
+    case .setUpFaults:
+      repeat { try visitUnderFaults() } while monotonicNanoseconds() < end
+    case .ringFaults:
+      host.faults.set([.ringCall: 100_000, .interrupt: 50_000, .accept: 300_000])
+      repeat { try visit() } while monotonicNanoseconds() < end
+    }
+  }
+
+  /// The daemon is killed after 5 to 200 ms of work, again and again, three times at least.
+  private func kills(until end: UInt64) throws {
+    let least = ledger.kills + 3
+    repeat {
+      try work(milliseconds: 5 + chance(200))
+      ledger.countEngines(try host.newCounts())
+      for guest in residents { try guest.turn() }
+      try host.kill()
+      ledger.kills += 1
+      for guest in residents { try guest.daemonHasDied() }
+      try host.restart()
+      for (index, guest) in residents.enumerated() {
+        try guest.resume(path: host.path(index))
+      }
+    } while monotonicNanoseconds() < end || ledger.kills < least
+  }
+
+  // MARK: Front-ends that die
+
+  /// A front-end comes, and goes in one of several bad ways.
+  private func death() throws {
+    ledger.deadFrontends += 1
+    switch chance(5) {
+    case 0, 1: try killStrayGuest()
+    case 2:
+      let guest = try stranger()
+      try guest.addRiders()
+      guest.fillCallEvents()
+      for _ in 0..<1 + chance(50) { try guest.turn() }
+      guest.vanish()
+    case 3: try leaveDuringSetUp()
+    default: try leaveInTheMiddleOfAMessage()
+    }
+    try work(milliseconds: 1 + chance(20))
+  }
+
+  private func killStrayGuest() throws {
+    let guest = try StrayGuest(
+      path: host.strangersPath, seed: random.next(), counts: scratch.file("counts"))
+    let wanted = Int(1 + chance(2000))
+    let patience = monotonicNanoseconds() + 60_000_000_000
+    while guest.answeredCount < wanted, guest.isRunning, monotonicNanoseconds() < patience {
+      try work(milliseconds: 2)
+    }
+    try guest.kill()
+    guard guest.answeredCount >= wanted else {
+      throw DriverError("a stray guest had \(guest.answeredCount) of \(wanted) answers in a minute")
+    }
+    ledger.deadRequests += guest.answeredCount
+  }
+
+  /// Up to ten messages, then the end.
+  private func leaveDuringSetUp() throws {
+    let frontend = try strangersFrontend()
+    let memory = try GuestRAM.scattered(regionByteCount: 1 << 20)
+    let steps: [() throws -> Void] = [
+      { try frontend.negotiate() },
+      { _ = try frontend.inflightArea(queueCount: 2, queueSize: 256) },
+      { try frontend.shareMemory(memory) },
+      { try frontend.startQueue(0, try frontend.makeQueue(size: 256)) },
+      { try frontend.startQueue(2, try frontend.makeQueue(size: 64)) },
+      { try frontend.startQueue(1, try frontend.makeQueue(size: 256)) },
+      { try frontend.stopQueue(0) },
+    ]
+    for step in steps.prefix(Int(chance(UInt64(steps.count + 1)))) { try step() }
+    frontend.disconnect()
+  }
+
+  private func leaveInTheMiddleOfAMessage() throws {
+    let frontend = try strangersFrontend()
+    try frontend.negotiate()
+    let header = MessageHeader(.setMemoryTable, needsReply: false, payloadByteCount: 200).encoded
+    let bytes = header + [UInt8](repeating: 1, count: 199)
+    try frontend.sendRaw(Array(bytes.prefix(Int(1 + chance(UInt64(bytes.count - 1))))))
+    frontend.disconnect()
+  }
+
+  private func strangersFrontend() throws -> Frontend {
+    var options = Frontend.Options(format: .stateless)
+    options.timeoutMilliseconds = 20000
+    return try Frontend.connect(path: host.strangersPath, options: options)
+  }
+
+  // MARK: Front-ends that visit
+
+  private func stranger(step: (() throws -> Void) throws -> Void = { try $0() }) throws -> Guest {
+    try Guest(
+      path: host.strangersPath,
+      .init(
+        name: "stranger", ring: RingKind.allCases[Int(chance(4))], ridersPerQueue: 30,
+        seed: random.next()), ledger, step: step)
+  }
+
+  /// A front-end comes, its guest works for a while, and it leaves in order.
+  func visit() throws {
+    let guest = try stranger()
+    try entertain(guest)
+  }
+
+  private func entertain(_ guest: Guest) throws {
+    ledger.visits += 1
+    try guest.addRiders()
+    let end = monotonicNanoseconds() + 20_000_000
+    while monotonicNanoseconds() < end {
+      try guest.turn()
+      try turn()
+    }
+    try guest.finish()
+    for queue in guest.client.dataQueues.indices { try guest.client.frontend.stopQueue(queue) }
+    guest.vanish()
+  }
+
+  /// The same, while what a device needs for its rings fails.
+  ///
+  /// A step that the device refuses has to work on the same connection when nothing fails any more; so has everything
+  /// afterwards.
+  private func visitUnderFaults() throws {
+    let rates: [Faults.Kind: UInt64] = [
+      .eventFD: 150_000, .memoryFile: 300_000, .mapping: 50_000, .thread: 150_000,
+      .ringSetup: 150_000, .manager: 100_000, .allocation: 3000, .accept: 300_000,
+    ]
+    for guest in residents { guest.toleratesFailures = true }
+    host.faults.set(rates)
+    let guest = try stranger { step in
+      do {
+        try step()
+      } catch FrontendError.refused {
+        ledger.refusedSteps += 1
+        host.faults.none()
+        try step()
+        host.faults.set(rates)
+      }
+    }
+    for _ in 0..<5 {
+      for guest in residents { try guest.renewSession() }
+      try turn()
+    }
+    host.faults.none()
+    try entertain(guest)
+  }
+
+  // MARK: Engines that fail
+
+  private func engineFaults(until end: UInt64) throws {
+    for guest in residents { guest.toleratesFailures = true }
+    host.faults.set([.libcrypto: 3000, .ipsecMB: 5000, .allocation: 2000])
+    while monotonicNanoseconds() < end {
+      for _ in 0..<20 { try turn() }
+      for guest in residents { try guest.renewSession() }
+    }
+  }
+}
