@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/mman.h>
@@ -22,6 +23,16 @@ static int result(int value) { return value < 0 ? -errno : value; }
 
 int clinux_eventfd(unsigned count, int nonblocking) {
   return result(eventfd(count, EFD_CLOEXEC | (nonblocking ? EFD_NONBLOCK : 0)));
+}
+
+int clinux_alarm(unsigned seconds) {
+  struct itimerspec time = {.it_value = {.tv_sec = seconds}};
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (fd < 0) return -errno;
+  if (timerfd_settime(fd, 0, &time, NULL) == 0) return fd;
+  int error = errno;
+  close(fd);
+  return -error;
 }
 
 long clinux_read8_nowait(int fd, uint64_t *value) {

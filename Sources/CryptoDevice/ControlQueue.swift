@@ -37,6 +37,9 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   /// Where the queue goes on, as `GET_VRING_BASE` has it.
   public var base: UInt32 { queue.base }
 
+  /// Up to where the driver has been shown answers.
+  public var publishedPosition: UInt32 { queue.publishedPosition }
+
   /// The most requests carried out in one go, so that a guest which never stops cannot keep the device's thread.
   private static var turnLimit: Int { 4096 }
 
@@ -71,6 +74,12 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
         while hasMore, served < Self.turnLimit {
           try serveOne(core)
           served += 1
+          // So that no more than one request is ever between its change and its answer.
+          if core.awaitsShowing {
+            try checkMemory()
+            if publish() { turn.wantsCall = true }
+            core.answersWereShown()
+          }
           hasMore = queue.hasMore()
         }
       } catch {
@@ -112,6 +121,8 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
       byteCount: VirtioCryptoWire.createSessionInputByteCount, into: &outcomeSpans, &memory)
     _ = unsafe try chain.lastWritableByte(&memory)
     var written = 0
+    core.beginRequest(at: queue.publishedPosition)
+    defer { core.endRequest() }
     if let outcome = unsafe core.perform(
       UnsafeRawBufferPointer(start: request, count: byteCount),
       outcomeByteCount: outcomeSpans.totalByteCount),

@@ -78,13 +78,18 @@ extension DeviceCore {
   }
 
   /// Destroys the held sessions: somebody else has come, or nobody can.
-  public func destroyHeld() { sessions.destroyHeld() }
+  public func destroyHeld() {
+    sessions.destroyHeld()
+    sessions.journal?.clearMark()
+  }
 
   /// The front-end has left: its sessions are no more.
   ///
   /// Held ones are not its.
   public func endConnection() {
     sessions.destroyAll()
+    sessions.journal?.clearMark()
+    finishedDestruction = nil
     isContinuing = false
     setOwner(nil)
   }

@@ -24,6 +24,8 @@ public final class DeviceCore {
 
   /// Whether the connection was let have sessions of an earlier one.
   var isContinuing = false
+  /// A session that an earlier process has ended without telling the guest, which asks again.
+  var finishedDestruction: UInt64?
 
   let validate: (UnsafeMutablePointer<SessionParameters>) -> CryptoOutcome
 
@@ -81,7 +83,9 @@ public final class DeviceCore {
   public func destroySession(
     _ identifier: UInt64, services: CryptoServices
   ) throws(Refusal) {
-    guard sessions.destroy(identifier, of: services) else { throw .invalidSession }
+    if sessions.destroy(identifier, of: services) { return }
+    guard identifier == finishedDestruction else { throw .invalidSession }
+    finishedDestruction = nil
   }
 
   /// Carries out a control request: the bytes of its outcome, as many as the guest left room for.

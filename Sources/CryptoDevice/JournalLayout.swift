@@ -6,6 +6,7 @@ import CryptoTypes
 /// 0      header: "VCSESSJ1", u32 version, u32 slots, u32 bytes of a slot, u32 bytes of a long key, u64 size, u64 check
 /// 64     u32 slots that were ever used, u32 its complement
 /// 72     u32 which of the two owner records counts
+/// 80     the control request being carried out: u64 identifier, u64 check, u32 position in its queue, u32 kind (0: none)
 /// 128    two owner records of 64 bytes
 /// 4096   generations: u32 for each slot, which the identifiers that it had were made of
 /// …      slots of 256 bytes: u64 identifier (0: free), u64 check, u32 connection, thirteen words of the session's
@@ -18,6 +19,7 @@ struct JournalLayout {
   static let pageByteCount = 4096
   static let usedOffset = 64
   static let ownerSelectorOffset = 72
+  static let markOffset = 80
   static let ownerOffset = 128
   static let slotByteCount = 256
   static let checkOffset = 8

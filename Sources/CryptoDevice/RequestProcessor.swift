@@ -85,7 +85,7 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.isASYM = false
     unsafe slot.pointee.hasASYMHeader = false
     // Half a result may lie over the source: computing again would give a wrong one.
-    let isSpoilt = chain.isResubmitted && chain.writesOverWhatItReads()
+    let isSpoilt = chain.isResubmitted && chain.writesOverWhatItReads(&memory)
     var status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)

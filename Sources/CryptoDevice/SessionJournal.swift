@@ -19,6 +19,10 @@ public final class SessionJournal {
   var usedCount = 0
   /// Whose sessions they are; nil: nobody's that could come back.
   var owner: OwnerRecord?
+  /// Up to where the guest was shown answers of the control queue, while a request of that is carried out.
+  var requestPosition: UInt32?
+  /// Whether there is a mark of ours.
+  var isMarked = false
 
   /// Locking is by as much at a time.
   private static let chunkByteCount = 256 << 10

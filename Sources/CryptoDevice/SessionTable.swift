@@ -244,6 +244,7 @@ public final class SessionTable {
   ) -> UInt64 {
     generations[Int(index)] = generation
     let identifier = UInt64(generation) << 32 | UInt64(index)
+    journal?.note(.creation, identifier)
     // Before anybody can know of it.
     journal?.commit(identifier, at: Int(index))
     unsafe show(block, identifier)
@@ -264,7 +265,10 @@ public final class SessionTable {
   }
 
   private func retire(_ index: UInt32) {
-    journal?.end(Int(index))
+    if let journal {
+      journal.note(.destruction, journal.identifier(at: Int(index)))
+      journal.end(Int(index))
+    }
     // SAFETY: index belongs to a live session of this table.
     unsafe cring_store64_release(slots + Int(index), 0)
     leaving.append((retirements.append(index), index))

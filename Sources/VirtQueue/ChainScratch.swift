@@ -56,15 +56,26 @@ struct ChainRun {
 struct ChainScratch: ~Copyable {
   /// How many descriptors are read ahead.
   static var windowCount: Int { @_noAllocation @_noLocks get { 64 } }
-  private static var windowByteCount: Int { @_noAllocation @_noLocks get { 4096 } }
+  static var windowByteCount: Int { @_noAllocation @_noLocks get { windowCount &* 16 } }
+  /// What is kept for a window and its copy, whole pages of it.
+  private static var headByteCount: Int { @_noAllocation @_noLocks get { 4096 } }
 
   private let memory: MappedMemory
   let window: UnsafeMutablePointer<ChainRun>
 
   init() throws(SystemError) {
     memory = try MappedMemory(
-      reserving: Self.windowByteCount + DescriptorChain.maximumIndirectCount * 16)
+      reserving: Self.headByteCount + DescriptorChain.maximumIndirectCount * 16)
     unsafe window = memory.base.bindMemory(to: ChainRun.self, capacity: Self.windowCount)
+  }
+
+  /// Room for a copy of a window, behind it.
+  @_noAllocation @_noLocks
+  static func copyOfWindow(
+    behind window: UnsafeMutablePointer<ChainRun>
+  ) -> UnsafeMutablePointer<ChainRun> {
+    // SAFETY: every window is the head of a scratch's mapping, whose first page has room for four.
+    unsafe window + windowCount
   }
 
   /// Room for the longest indirect table, behind a window.
@@ -73,7 +84,7 @@ struct ChainScratch: ~Copyable {
     behind window: UnsafeMutablePointer<ChainRun>
   ) -> UnsafeMutablePointer<UInt8> {
     // SAFETY: every window is the head of a scratch's mapping.
-    unsafe (UnsafeMutableRawPointer(window) + windowByteCount)
+    unsafe (UnsafeMutableRawPointer(window) + headByteCount)
       .assumingMemoryBound(to: UInt8.self)
   }
 }

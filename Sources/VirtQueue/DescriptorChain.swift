@@ -19,7 +19,7 @@ public struct DescriptorChain {
   /// Whether it was in flight when an earlier daemon ended, which may have written some of its result.
   public internal(set) var isResubmitted = false
 
-  private var table: UnsafePointer<UInt8>
+  private(set) var table: UnsafePointer<UInt8>
   private var tableCount: UInt32 = 0
   private var isIndirectTable = false
   /// Whether descriptors follow each other, or else are linked.

@@ -45,6 +45,7 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
   deinit { unsafe entries.deallocate() }
 
   @inlinable public var base: UInt32 { ring.base }
+  public var publishedPosition: UInt32 { ring.publishedPosition }
 
   @inlinable var isFull: Bool { takenCount &- usedCount >= capacity }
 

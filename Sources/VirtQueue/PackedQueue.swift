@@ -65,6 +65,8 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     @_noAllocation @_noLocks get { UInt32(available.word) | UInt32(used.word) << 16 }
   }
 
+  public var publishedPosition: UInt32 { UInt32(publishedUsed.word) }
+
   // MARK: - Taking
 
   @_noAllocation @_noLocks

@@ -92,6 +92,8 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     @_noAllocation @_noLocks get { UInt32(nextAvailable) }
   }
 
+  public var publishedPosition: UInt32 { UInt32(publishedUsed) }
+
   @_noAllocation @_noLocks
   public mutating func look() throws(QueueError) -> Bool {
     try availableCount() > 0 || recorder.hasResubmissions

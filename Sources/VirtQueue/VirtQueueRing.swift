@@ -30,6 +30,10 @@ public protocol VirtQueueRing: ~Copyable {
   /// Where the queue goes on, as `GET_VRING_BASE` has it.
   var base: UInt32 { get }
 
+  /// Up to where the driver was shown finished chains: another one after each `publish` that shows some, and the same
+  /// where another process takes the queue over.
+  var publishedPosition: UInt32 { get }
+
   /// Looks how far the driver has come, once per batch; whether there is a chain to take.
   mutating func look() throws(QueueError) -> Bool
 

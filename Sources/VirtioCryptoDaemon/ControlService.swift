@@ -55,6 +55,7 @@ private final class RingControlService<Queue: VirtQueueRing & ~Copyable>: Contro
       dirty: DirtyPages(setup.dirtyLogging, memory: setup.memory))
     self.setup = setup
     self.core = core
+    core.resumeRequests(at: queue.publishedPosition)
   }
 
   var kick: Int32 { setup.kickRawValue }

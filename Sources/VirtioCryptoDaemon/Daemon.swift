@@ -25,6 +25,7 @@ struct Daemon {
   private let manager: ServiceManager
   private let storedFiles: [StoredFile]
   private let keepsSessions: Bool
+  private let sessionPatience: Int
   private let hidden: HiddenFeatures
   private let cache: CalibrationCache
   private let recalibrates: Bool
@@ -32,8 +33,8 @@ struct Daemon {
   init(
     _ effective: Configuration, file: CapabilityFile, endpoints: [DaemonEndpoint],
     activation: Activation, confinement: Confinement, manager: ServiceManager,
-    storedFiles: [StoredFile], keepsSessions: Bool, hidden: HiddenFeatures, cache: CalibrationCache,
-    recalibrates: Bool
+    storedFiles: [StoredFile], keepsSessions: Bool, sessionPatience: Int, hidden: HiddenFeatures,
+    cache: CalibrationCache, recalibrates: Bool
   ) {
     self.effective = effective
     self.file = file
@@ -43,6 +44,7 @@ struct Daemon {
     self.manager = manager
     self.storedFiles = storedFiles
     self.keepsSessions = keepsSessions
+    self.sessionPatience = sessionPatience
     self.hidden = hidden
     self.cache = cache
     self.recalibrates = recalibrates
@@ -126,7 +128,8 @@ struct Daemon {
         slotCount: DeviceCore.slotCount(capacity: configuration.settings.maximumSessionCount))
       let device = try GuestDevice(
         configuration: configuration, workers: effective.workers, firstWorker: firstWorker,
-        algorithms: table, engines: engines, hidden: hidden, journal: journal, logger: logger)
+        algorithms: table, engines: engines, hidden: hidden, journal: journal,
+        sessionPatience: sessionPatience, logger: logger)
       firstWorker += configuration.settings.queueCount
       servers.append(try makeServer(endpoint, device, logger))
       devices.append(device)

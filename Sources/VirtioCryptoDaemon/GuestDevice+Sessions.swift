@@ -19,13 +19,27 @@ extension GuestDevice {
         "without a guest": "\(restoration.ownerlessCount)",
         "milliseconds": "\(duration / .milliseconds(1))",
       ])
-    guard let owner = core.heldOwner, owner.peer.number > 0,
-      !PeerProcess.exists(owner.peer.number)
-    else { return }
-    dropHeldSessions("its front-end has ended")
+    guard let owner = core.heldOwner else { return }
+    if owner.peer.number > 0, !PeerProcess.exists(owner.peer.number) {
+      dropHeldSessions("its front-end has ended")
+    } else {
+      // Without one they are held until somebody comes.
+      do throws(SystemError) {
+        heldAlarm = try Alarm(seconds: sessionPatience)
+      } catch { heldAlarm = nil }
+    }
+  }
+
+  /// The guest has not come back in time.
+  func giveUpHeldSessions() {
+    heldAlarm = nil
+    guard core.heldOwner != nil else { return }
+    dropHeldSessions("its front-end has not come back")
+    core.setOwner(currentOwner)
   }
 
   func dropHeldSessions(_ reason: String) {
+    heldAlarm = nil
     let count = core.sessions.heldCount
     core.destroyHeld()
     peerLog.log(
@@ -53,6 +67,7 @@ extension GuestDevice {
     guard let owner = core.heldOwner else { return }
     if let currentOwner, currentOwner == owner {
       core.admitHeld()
+      heldAlarm = nil
       countSessions()
       peerLog.log(
         .info, "the guest has its sessions again", ["sessions": "\(core.sessions.openCount)"])

@@ -47,6 +47,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   var connectionChanged: @Sendable () -> Void = {}
 
   private var features: UInt64 = 0
+  /// How many seconds sessions of an earlier process are held for a guest that does not come back.
+  let sessionPatience: Int
+  /// Goes off then.
+  var heldAlarm: Alarm?
   /// The file of the guest's memory, once the front-end has shared it.
   var memoryIdentity: FileIdentity?
   /// The device's state on its way to or from another host.
@@ -80,8 +84,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   init(
     configuration: DeviceConfiguration, workers workerConfiguration: WorkerConfiguration,
     firstWorker: Int, algorithms: AlgorithmTable, engines: HostEngines, hidden: HiddenFeatures,
-    journal: SessionJournal? = nil, logger: Logger
+    journal: SessionJournal? = nil, sessionPatience: Int, logger: Logger
   ) throws {
+    self.sessionPatience = sessionPatience
     name = configuration.name
     socketPath = configuration.socketPath
     self.workerConfiguration = workerConfiguration
@@ -383,7 +388,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   // MARK: - Control queue and workers' news
 
   var serviceDescriptors: [Int32] {
-    [attention.rawValue] + (control.map { $0.isKickable ? [$0.kick] : [] } ?? [])
+    var descriptors = [attention.rawValue]
+    if let control, control.isKickable { descriptors.append(control.kick) }
+    if let alarm = heldAlarm?.rawValue { descriptors.append(alarm) }
+    return descriptors
   }
 
   func descriptorIsReady(_ descriptor: Int32) {
@@ -398,6 +406,8 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
     } else if let control, descriptor == control.kick {
       control.noteKick(isEmpty: EventFD.drain(descriptor) == 0)
       serveControlQueue()
+    } else if descriptor == heldAlarm?.rawValue {
+      giveUpHeldSessions()
     }
   }
 

@@ -98,6 +98,12 @@ struct VhostUserCrypto: ParsableCommand {
       """)
   var noSessionStore = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Hold sessions of an earlier process for so long for a guest that does not come back.",
+      valueName: "seconds"))
+  var sessionPatience = 600
+
   @Flag(
     help: """
       Measure again which engine is fastest for what, although the cache knows.
@@ -157,6 +163,9 @@ struct VhostUserCrypto: ParsableCommand {
       try ConfigurationCheck(effective, fileName: config, cache: cache).run()
       return
     }
+    guard (1...86_400).contains(sessionPatience) else {
+      throw complaint("--session-patience is a number of seconds, 1 to 86400", EX_USAGE)
+    }
     let manager = ServiceManager.takeFromEnvironment()
     let (activation, files) = try activation(&effective)
     let confinement: Confinement
@@ -168,7 +177,7 @@ struct VhostUserCrypto: ParsableCommand {
         effective, file: CapabilityFile(start: file, path: config),
         endpoints: endpoints(effective, activation), activation: activation,
         confinement: confinement, manager: manager, storedFiles: files,
-        keepsSessions: !noSessionStore,
+        keepsSessions: !noSessionStore, sessionPatience: sessionPatience,
         hidden: HiddenFeatures(config: noConfigFeature, packedRings: noPackedRings), cache: cache,
         recalibrates: recalibrate
       ).run()

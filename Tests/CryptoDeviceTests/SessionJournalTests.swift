@@ -205,6 +205,47 @@ struct SessionJournalTests {
     try Kept.expect(last, mine)
   }
 
+  /// A control request that had its change made and its answer not shown comes again.
+  @Test(arguments: [UInt32(7), 8])
+  func whatNobodyWasToldOfIsTakenBack(position: UInt32) throws {
+    let wasShown = position != 7
+    let journal = try Kept.journal()
+    let (core, identifiers) = try Kept.owned(journal)
+    core.beginRequest(at: 7)
+    let made = try Kept.fill(core).last
+    let making = Kept.bytes(journal)
+    core.answersWereShown()
+    core.beginRequest(at: 7)
+    try core.destroySession(identifiers[1], services: .all)
+    let ending = Kept.bytes(journal)
+    core.answersWereShown()
+
+    var next = Kept.core(try Kept.adopt(making))
+    next.admitHeld()
+    next.resumeRequests(at: position)
+    #expect((next.sessions.view.find(try #require(made)) != nil) == wasShown)
+    try Kept.expect(next, identifiers)
+    next = Kept.core(try Kept.adopt(ending))
+    next.admitHeld()
+    next.resumeRequests(at: position)
+    #expect(throws: Refusal.invalidSession) {
+      try next.destroySession(identifiers[1] &+ 1 << 32, services: .all)
+    }
+    if !wasShown { try next.destroySession(identifiers[1], services: .all) }
+    #expect(throws: Refusal.invalidSession) {
+      try next.destroySession(identifiers[1], services: .all)
+    }
+    // Once is enough, and afterwards there is no mark.
+    for bytes in [making, ending] {
+      let another = Kept.core(try Kept.adopt(bytes))
+      another.admitHeld()
+      another.resumeRequests(at: 9)
+      let count = another.sessions.openCount
+      another.resumeRequests(at: 7)
+      #expect(another.sessions.openCount == count)
+    }
+  }
+
   @Test func withoutAKnownGuestNothingIsKept() throws {
     let journal = try Kept.journal()
     let core = Kept.core(journal)

@@ -26,6 +26,8 @@ CLINUX_HOT uint64_t clinux_ticks(void) {
 }
 
 int clinux_eventfd(unsigned count, int nonblocking);
+// A descriptor that is readable from so many seconds on.
+int clinux_alarm(unsigned seconds);
 // Reads an eventfd's count without waiting, whether or not it is non-blocking. -errno.
 long clinux_read8_nowait(int fd, uint64_t *value);
 int clinux_memfd_create(const char *name, int sealable);
