@@ -104,20 +104,19 @@ test-fast: build static test-packages check-packages ## the tests without the re
 	$(SWIFT) build --build-tests
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
 
-# With sanitizers: whoever plays the guest, and everything that believes it, but for what runs one instruction after the
-# other. The runtimes' leak check and symbolizer need
-# calls that the daemon's filter forbids: reports have addresses (addr2line -e .build/asan/debug/vhost-user-crypto).
+# With sanitizers: whoever plays the guest, and everything that believes it. The runtimes' leak check and symbolizer need
+# calls that the daemon's filter forbids, so reports have addresses (addr2line -e .build/asan/debug/vhost-user-crypto).
 SANITIZED := GuestMemoryTests|VirtQueueTests|VhostUserBackendTests|CryptoDeviceTests|QueueWorkersTests|HostileGuestTests|AsymmetricTests|VectorTests|FuzzTests
 
 asan: packages test-packages ## the hostile guests and front-ends, with daemon and tests under AddressSanitizer (HOSTILE_SECONDS=2)
 	$(SWIFT) build --sanitize=address --scratch-path .build/asan --build-tests
 	ASAN_OPTIONS=detect_leaks=0:symbolize=0:abort_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/asan/debug \
-	  $(SWIFT) test --sanitize=address --scratch-path .build/asan --skip-build --no-parallel --filter '$(SANITIZED)' --skip CrashTests
+	  $(SWIFT) test --sanitize=address --scratch-path .build/asan --skip-build --no-parallel --filter '$(SANITIZED)'
 
 tsan: packages test-packages ## the same under ThreadSanitizer
 	$(SWIFT) build --sanitize=thread --scratch-path .build/tsan --build-tests
 	TSAN_OPTIONS=symbolize=0:halt_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/tsan/debug \
-	  $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --skip-build --no-parallel --filter '$(SANITIZED)' --skip CrashTests
+	  $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --skip-build --no-parallel --filter '$(SANITIZED)'
 
 # Kills in all, over the four kinds of rings, the ways to connect, and with and without sessions.
 KILLS ?= 200

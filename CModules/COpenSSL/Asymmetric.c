@@ -5,10 +5,26 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <time.h>
+#include <stdatomic.h>
 
 // ---- Keys -----------------------------------------------------------------------------------------------------------
 
-copenssl_result copenssl_missing(void) {
+// What libcrypto has given before, by its short name. Names come and never go.
+static _Atomic(const char *) given[64];
+
+void copenssl_note_given(const char *name) {
+  for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+    const char *known = NULL;
+    if (atomic_compare_exchange_strong(&given[i], &known, name) || strcmp(known, name) == 0) return;
+  }
+}
+
+copenssl_result copenssl_missing(const char *name) {
+  for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+    const char *known = atomic_load(&given[i]);
+    if (known == NULL) break;
+    if (strcmp(known, name) == 0) return COPENSSL_FAILED;
+  }
   // The first one is the cause of those behind it.
   return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ? COPENSSL_FAILED : COPENSSL_UNSUPPORTED;
 }
@@ -25,9 +41,10 @@ copenssl_key *copenssl_key_make(
     key->library = library;
     key->properties = properties;
     key->is_private = is_private;
+    copenssl_note_given(type);
     *result = COPENSSL_DONE;
   } else {
-    *result = context == NULL ? copenssl_missing() : COPENSSL_FAILED;
+    *result = context == NULL ? copenssl_missing(type) : COPENSSL_FAILED;
     OPENSSL_free(key);
     key = NULL;
   }

@@ -36,8 +36,11 @@ typedef struct {
 bool copenssl_params_bn(copenssl_params *params, const char *name, const BIGNUM *number);
 
 // Why libcrypto has not given an object that was asked for, the errors of before being cleared: no provider has it
-// (COPENSSL_UNSUPPORTED), or there was no memory for it (COPENSSL_FAILED).
-copenssl_result copenssl_missing(void);
+// (COPENSSL_UNSUPPORTED), or there was no memory for it (COPENSSL_FAILED). What was given once (the self-tests at the
+// start ask for most) is there, so that it must be memory: libcrypto's own errors do not tell the two apart for certain.
+// `name` is of static storage.
+copenssl_result copenssl_missing(const char *name);
+void copenssl_note_given(const char *name);
 
 // Makes a key of numbers that were checked. Null, with the reason in `*result`, if no provider has its type, or libcrypto
 // refuses it.
