@@ -61,7 +61,8 @@ extension SessionStoreTests {
         client, template: Samples.encryption, depth: 64, batch: 16)
       // What became of the killing: the last connection, which has to stay.
       let outcome = Mutex<Result<Frontend, any Error>?>(nil)
-      let seed = SeededRandom.printed("interrupted control requests").next()
+      var seeds = SeededRandom.printed("interrupted control requests")
+      let seed = seeds.next()
       Thread.detachNewThread {
         var random = SeededRandom(seed: seed)
         let result = Result { try guest.kill(&random) }
