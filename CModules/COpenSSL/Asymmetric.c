@@ -160,6 +160,12 @@ static size_t digest_info(
 // The longest modulus.
 enum { BLOCK = OPENSSL_RSA_MAX_MODULUS_BITS / 8 };
 
+// Whether what libcrypto says it has done with a private RSA key is so. Every 32nd time it renews the two factors that
+// blind the key; where it runs out of memory between the one and the other it goes on as if nothing were, and the result is
+// wrong (3.0: BN_BLINDING_create_param gives back what it was given). Only the error that it has queued tells. Before: the
+// queue is empty.
+static bool private_result_holds(void) { return ERR_peek_error() == 0; }
+
 static copenssl_result rsa_crypt(
     copenssl_key *key, copenssl_operation operation, const uint8_t *input, size_t count,
     uint8_t *output, size_t room, size_t *written) {
@@ -181,7 +187,8 @@ static copenssl_result rsa_crypt(
       : operation == COPENSSL_ENCRYPT
       ? EVP_PKEY_encrypt(context, result, &result_count, input, count)
       : EVP_PKEY_decrypt(context, result, &result_count, input, count);
-  bool is_done = status == 1 && result_count <= room;
+  bool is_done = status == 1 && result_count <= room
+      && (operation == COPENSSL_ENCRYPT || private_result_holds());
   if (is_done) {
     memcpy(output, result, result_count);
     *written = result_count;
@@ -199,7 +206,8 @@ static copenssl_result rsa_sign(
   size_t result_count = sizeof(result);
   if (info_count == 0 || key->size > room) return COPENSSL_FAILED;
   EVP_PKEY_CTX *context = context_for(key, COPENSSL_SIGN);
-  if (context == NULL || EVP_PKEY_sign(context, result, &result_count, info, info_count) != 1) {
+  if (context == NULL || EVP_PKEY_sign(context, result, &result_count, info, info_count) != 1
+      || !private_result_holds()) {
     return COPENSSL_FAILED;
   }
   memcpy(output, result, result_count);
@@ -253,6 +261,8 @@ copenssl_result copenssl_key_run(
   bool needs_private = operation == COPENSSL_DECRYPT || operation == COPENSSL_SIGN;
   if (needs_private && !key->is_private) return COPENSSL_UNSUPPORTED;
   bool is_signature = operation == COPENSSL_SIGN || operation == COPENSSL_VERIFY;
+  // What others have left there says nothing about this one.
+  if (needs_private) ERR_clear_error();
   if (key->size == 0) {
     if (!is_signature) return COPENSSL_UNSUPPORTED;
     return ecdsa_run(

@@ -225,7 +225,7 @@ public struct OpenSSLLane: ~Copyable, EngineLane {
     let outcome = unsafe perform(operation, with: entry, isTransient: false)
     if outcome == .failed, case .asymmetric = unsafe entry.pointee.recipe {
       // Where libcrypto ran out of memory while it renewed RSA's blinding factors, the two no longer belong together, and
-      // signatures would be wrong from then on: the key is read anew.
+      // results would be wrong from then on: the key is read anew.
       unsafe discard(entry, isTransient: false)
       _ = keyed.remove(Int(index))
     }
