@@ -21,7 +21,7 @@ struct Holdings: Equatable {
 /// Compares what a daemon holds with what it held once it was warm.
 struct Growth {
   /// Above this the heap has grown, whatever its fragments do.
-  static let memoryAllowance = 4 << 20
+  static let memoryAllowance = 8 << 20
   /// What was seen of each daemon: when it was warm, and the most afterwards.
   private(set) var lines: [String] = []
   private var first: Holdings?
