@@ -2,7 +2,7 @@
  * Traffic from inside a guest whose back-end is killed and restarted meanwhile: encrypts and decrypts through the
  * virtio-crypto driver, compares with the kernel's software driver, and counts what came of it.
  *
- * usage: guest-restarts [jobs=8] [max=16384] [hold=1]
+ * usage: guest-restarts [jobs=8] [max=131072] [hold=1]
  *
  *   jobs   processes that have a key each, made once, and a request each at a time; one more makes a key for every
  *          request
@@ -38,7 +38,7 @@ static struct {
   struct outcome outcomes[job_limit];
 } *shared;
 
-static unsigned long jobs = 8, max_bytes = 16384;
+static unsigned long jobs = 8, max_bytes = 131072;
 
 struct sample {
   size_t count;
