@@ -9,22 +9,54 @@
 
 // ---- Keys -----------------------------------------------------------------------------------------------------------
 
-// What libcrypto has given before, by its short name. Names come and never go.
-static _Atomic(const char *) given[64];
+// What libcrypto has given before. Entries come one by one and are read when they are whole.
+typedef struct {
+  _Atomic int state;
+  OSSL_LIB_CTX *library;
+  const char *properties;
+  const char *name;
+} given_entry;
 
-void copenssl_note_given(const char *name) {
-  for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
-    const char *known = NULL;
-    if (atomic_compare_exchange_strong(&given[i], &known, name) || strcmp(known, name) == 0) return;
+enum { FREE, BEING_WRITTEN, WHOLE };
+
+static given_entry given[256];
+enum { GIVEN_COUNT = sizeof(given) / sizeof(given[0]) };
+
+static bool was_given(OSSL_LIB_CTX *library, const char *properties, const char *name) {
+  for (size_t i = 0; i < GIVEN_COUNT; i++) {
+    if (atomic_load_explicit(&given[i].state, memory_order_acquire) == WHOLE
+        && given[i].library == library && given[i].properties == properties
+        && strcmp(given[i].name, name) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void copenssl_note_given(OSSL_LIB_CTX *library, const char *properties, const char *name) {
+  if (was_given(library, properties, name)) return;
+  for (size_t i = 0; i < GIVEN_COUNT; i++) {
+    int state = FREE;
+    if (!atomic_compare_exchange_strong(&given[i].state, &state, BEING_WRITTEN)) continue;
+    given[i].library = library;
+    given[i].properties = properties;
+    given[i].name = name;
+    atomic_store_explicit(&given[i].state, WHOLE, memory_order_release);
+    return;
   }
 }
 
-copenssl_result copenssl_missing(const char *name) {
-  for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
-    const char *known = atomic_load(&given[i]);
-    if (known == NULL) break;
-    if (strcmp(known, name) == 0) return COPENSSL_FAILED;
+void copenssl_forget_given(OSSL_LIB_CTX *library) {
+  for (size_t i = 0; i < GIVEN_COUNT; i++) {
+    if (atomic_load(&given[i].state) == WHOLE && given[i].library == library) {
+      atomic_store(&given[i].state, FREE);
+    }
   }
+}
+
+copenssl_result copenssl_missing(
+    OSSL_LIB_CTX *library, const char *properties, const char *name) {
+  if (was_given(library, properties, name)) return COPENSSL_FAILED;
   // The first one is the cause of those behind it.
   return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ? COPENSSL_FAILED : COPENSSL_UNSUPPORTED;
 }
@@ -41,10 +73,10 @@ copenssl_key *copenssl_key_make(
     key->library = library;
     key->properties = properties;
     key->is_private = is_private;
-    copenssl_note_given(type);
+    copenssl_note_given(library, properties, type);
     *result = COPENSSL_DONE;
   } else {
-    *result = context == NULL ? copenssl_missing(type) : COPENSSL_FAILED;
+    *result = context == NULL ? copenssl_missing(library, properties, type) : COPENSSL_FAILED;
     OPENSSL_free(key);
     key = NULL;
   }

@@ -38,9 +38,9 @@ bool copenssl_params_bn(copenssl_params *params, const char *name, const BIGNUM 
 // Why libcrypto has not given an object that was asked for, the errors of before being cleared: no provider has it
 // (COPENSSL_UNSUPPORTED), or there was no memory for it (COPENSSL_FAILED). What was given once (the self-tests at the
 // start ask for most) is there, so that it must be memory: libcrypto's own errors do not tell the two apart for certain.
-// `name` is of static storage.
-copenssl_result copenssl_missing(const char *name);
-void copenssl_note_given(const char *name);
+// `name` is of static storage; `library` and `properties` are the engine's, the same ones each time.
+copenssl_result copenssl_missing(OSSL_LIB_CTX *library, const char *properties, const char *name);
+void copenssl_note_given(OSSL_LIB_CTX *library, const char *properties, const char *name);
 
 // Makes a key of numbers that were checked. Null, with the reason in `*result`, if no provider has its type, or libcrypto
 // refuses it.

@@ -171,8 +171,8 @@ static copenssl_result find_text(copenssl_work *work) {
   if (request->digest_nid == NID_undef) return COPENSSL_DONE;
   work->digest =
       EVP_MD_fetch(work->library, OBJ_nid2sn(request->digest_nid), work->properties);
-  if (work->digest == NULL) return copenssl_missing(OBJ_nid2sn(request->digest_nid));
-  copenssl_note_given(OBJ_nid2sn(request->digest_nid));
+  if (work->digest == NULL) return copenssl_missing(work->library, work->properties, OBJ_nid2sn(request->digest_nid));
+  copenssl_note_given(work->library, work->properties, OBJ_nid2sn(request->digest_nid));
   unsigned int count = 0;
   if (EVP_Digest(work->text, work->text_count, work->hash, &count, work->digest, NULL) != 1) {
     return COPENSSL_FAILED;

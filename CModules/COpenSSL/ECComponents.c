@@ -163,7 +163,7 @@ static copenssl_result generate_key(copenssl_work *work, const EC_GROUP *group) 
       OSSL_PARAM_construct_utf8_string(
           OSSL_PKEY_PARAM_GROUP_NAME, (char *)OBJ_nid2sn(EC_GROUP_get_curve_name(group)), 0),
       OSSL_PARAM_construct_end()};
-  copenssl_result result = context == NULL ? copenssl_missing("EC") : COPENSSL_FAILED;
+  copenssl_result result = context == NULL ? copenssl_missing(work->library, work->properties, "EC") : COPENSSL_FAILED;
   if (context != NULL && EVP_PKEY_keygen_init(context) == 1
       && EVP_PKEY_CTX_set_params(context, params) == 1) {
     made = copenssl_generate(work, context, false);
@@ -206,8 +206,8 @@ copenssl_result copenssl_ec_work(copenssl_work *work) {
   int nid = curve_nid(work);
   if (nid == NID_undef) return COPENSSL_UNSUPPORTED;
   EC_GROUP *group = EC_GROUP_new_by_curve_name_ex(work->library, work->properties, nid);
-  if (group == NULL) return copenssl_missing(OBJ_nid2sn(nid));
-  copenssl_note_given(OBJ_nid2sn(nid));
+  if (group == NULL) return copenssl_missing(work->library, work->properties, OBJ_nid2sn(nid));
+  copenssl_note_given(work->library, work->properties, OBJ_nid2sn(nid));
   copenssl_result result = run_on(work, group);
   EC_GROUP_free(group);
   return result;

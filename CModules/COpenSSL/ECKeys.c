@@ -101,8 +101,8 @@ copenssl_key *copenssl_ecdsa_new(
   EC_GROUP *group = EC_GROUP_new_by_curve_name_ex(library, properties, curve_nid);
   BN_CTX *context = BN_CTX_secure_new_ex(library);
   copenssl_key *made = NULL;
-  *result = group == NULL ? copenssl_missing(OBJ_nid2sn(curve_nid)) : COPENSSL_FAILED;
-  if (group != NULL) copenssl_note_given(OBJ_nid2sn(curve_nid));
+  *result = group == NULL ? copenssl_missing(library, properties, OBJ_nid2sn(curve_nid)) : COPENSSL_FAILED;
+  if (group != NULL) copenssl_note_given(library, properties, OBJ_nid2sn(curve_nid));
   if (group != NULL && context != NULL) {
     if (is_private) {
       const unsigned char *end = encoded;

@@ -78,7 +78,7 @@ static copenssl_result dsa_generate(copenssl_work *work) {
   EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(work->library, "DSA", work->properties);
   EVP_PKEY_CTX *keys = NULL;
   EVP_PKEY *group = NULL, *made = NULL;
-  copenssl_result result = context == NULL ? copenssl_missing("DSA") : COPENSSL_FAILED;
+  copenssl_result result = context == NULL ? copenssl_missing(work->library, work->properties, "DSA") : COPENSSL_FAILED;
   if (context != NULL && EVP_PKEY_paramgen_init(context) == 1
       && EVP_PKEY_CTX_set_dsa_paramgen_bits(context, bits) == 1
       && EVP_PKEY_CTX_set_dsa_paramgen_q_bits(context, order_bits) == 1) {
@@ -152,7 +152,7 @@ static copenssl_result generate_parameters(copenssl_work *work) {
     return COPENSSL_UNSUPPORTED;
   }
   EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(work->library, "DH", work->properties);
-  copenssl_result result = context == NULL ? copenssl_missing("DH") : COPENSSL_FAILED;
+  copenssl_result result = context == NULL ? copenssl_missing(work->library, work->properties, "DH") : COPENSSL_FAILED;
   EVP_PKEY *group = NULL;
   if (context != NULL && EVP_PKEY_paramgen_init(context) == 1) {
     OSSL_PARAM params[] = {

@@ -61,7 +61,7 @@ copenssl_result copenssl_rsa_generate(copenssl_work *work) {
   if (result != COPENSSL_DONE) return result;
   EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(work->library, "RSA", work->properties);
   EVP_PKEY *made = NULL;
-  result = context == NULL ? copenssl_missing("RSA") : COPENSSL_FAILED;
+  result = context == NULL ? copenssl_missing(work->library, work->properties, "RSA") : COPENSSL_FAILED;
   if (context != NULL && EVP_PKEY_keygen_init(context) == 1
       && EVP_PKEY_CTX_set_rsa_keygen_bits(context, bits) == 1
       && EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context, e) == 1

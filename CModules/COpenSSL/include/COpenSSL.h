@@ -62,6 +62,9 @@ COPENSSL_HOT bool copenssl_equal(const uint8_t *a, const uint8_t *b, size_t coun
 
 COPENSSL_HOT void copenssl_clear_errors(void) { ERR_clear_error(); }
 
+// Before a library context goes: forgets what it has given, for the next one may be at the same address.
+void copenssl_forget_given(OSSL_LIB_CTX *library);
+
 // ---- Contexts (first request of a session, stateless requests, control side) ---------------------------------------
 
 // A context that is keyed and wants an IV per request, padding off; null if libcrypto refuses.
