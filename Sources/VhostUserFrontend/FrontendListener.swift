@@ -4,11 +4,11 @@ internal import LinuxSystem
 public final class FrontendListener: Sendable {
   private let socket: OwnedFile
 
-  /// Makes the socket file, which must not exist.
+  /// Makes the socket file, which must not exist; whoever can reach it may connect, as back-ends become other users.
   public init(path: String) throws(FrontendError) {
     do throws(SystemError) {
       socket = OwnedFile(
-        descriptor: try listenOnUnixSocket(path: path, rights: SocketRights()).release())
+        descriptor: try listenOnUnixSocket(path: path, rights: SocketRights(mode: 0o666)).release())
     } catch {
       throw .system(doing: error.call, errno: error.code)
     }
