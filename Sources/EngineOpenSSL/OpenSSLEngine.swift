@@ -95,7 +95,7 @@ public import EngineContract
     // SAFETY: lanes retain the engine, so none is left.
     unsafe algorithms.release()
     for index in unsafe providers.indices { unsafe _ = OSSL_PROVIDER_unload(providers[index]) }
-    copenssl_forget_given(algorithms.library)
+    unsafe copenssl_forget_given(algorithms.library)
     unsafe OSSL_LIB_CTX_free(algorithms.library)
   }
 
