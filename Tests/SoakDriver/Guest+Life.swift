@@ -79,17 +79,9 @@ extension Guest {
     ledger.inFlightAtKills += inFlightCount
   }
 
-  /// Comes back to a daemon that was restarted, as front-ends with a `reconnect-ms` do: one that is turned away tries again.
-  private static func connectAgain(_ path: String, _ ring: RingKind) throws -> Frontend {
-    for _ in 0..<10 {
-      do { return try connect(path, ring) } catch { pause(milliseconds: 100) }
-    }
-    return try connect(path, ring)
-  }
-
   /// Goes on with another daemon: memory, rings and record as they are, sessions anew.
   func resume(path: String) throws {
-    let frontend = try Self.connectAgain(path, settings.ring)
+    let frontend = try Self.connect(path, settings.ring)
     try frontend.setInflightArea(area)
     try frontend.shareMemory(memory)
     let controlIndex = Int(try frontend.readConfiguration().maxDataQueues)

@@ -27,10 +27,14 @@ final class Host {
   func path(_ device: Int) -> String { directory.file("device\(device).sock") }
   var strangersPath: String { path(Self.deviceCount - 1) }
 
+  /// Starts a daemon in which nothing is made to fail or leak yet: one with a thread too many does not give up its rights,
+  /// and ends.
+  ///
+  /// Its sockets are there before it has started; once it answers, it has.
   private static func start(
     _ directory: TemporaryDirectory, _ injector: String, _ seed: UInt64
   ) throws -> DaemonProcess {
-    try DaemonProcess(
+    let daemon = try DaemonProcess(
       arguments: (0..<deviceCount).map { "--socket-path=\(directory.file("device\($0).sock"))" }
         + ["--calibration-cache=none"],
       configuration: configuration,
@@ -38,6 +42,13 @@ final class Host {
         "LD_PRELOAD": injector, "FAULT_INJECTOR_FILE": directory.file("faults"),
         "FAULT_INJECTOR_SEED": "\(seed)",
       ], servesStatistics: true)
+    do {
+      _ = try HTTPExchange.get("/healthz", socketPath: daemon.statsPath)
+    } catch {
+      throw DriverError(
+        "the daemon does not start (\(error)): \(daemon.standardError.suffix(1500))")
+    }
+    return daemon
   }
 
   /// Every algorithm, several of them on two engines by size; helpers, too.
@@ -79,7 +90,11 @@ final class Host {
     counted = [:]
   }
 
-  func restart() throws { daemon = try Self.start(directory, injector, seed) }
+  func restart() throws {
+    faults.pause()
+    daemon = try Self.start(directory, injector, seed)
+    faults.none()
+  }
 
   /// The daemon's end, as it has to be.
   func end() throws {

@@ -69,6 +69,9 @@ public final class Faults {
 
   public func none() { set([:]) }
 
+  /// Makes nothing fail or leak, until rates are set again.
+  public func pause() { for kind in Kind.allCases { word(kind, 0).pointee = 0 } }
+
   /// How many calls have failed.
   public func count(_ kind: Kind) -> UInt64 { word(kind, 2).pointee }
 
