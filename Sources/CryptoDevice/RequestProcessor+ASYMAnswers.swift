@@ -84,7 +84,7 @@ extension RequestProcessor {
     guard unsafe slot.pointee.hasLastByte else { return 0 }
     // SAFETY: the status byte was translated when the chain was read; the mapping outlives the worker.
     unsafe cring_store8(slot.pointee.statusByte, slot.pointee.status)
-    if dirty.isOn { unsafe dirty.note(slot.pointee.statusByte, byteCount: 1) }
+    if dirty.isOn { unsafe dirty.noteStatus(slot.pointee.statusByte) }
     return 1
   }
 }

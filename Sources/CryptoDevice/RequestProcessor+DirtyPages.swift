@@ -10,7 +10,7 @@ extension RequestProcessor {
   @_noAllocation @_noLocks
   @inline(never)
   mutating func noteOutput(_ slot: UnsafeMutablePointer<RequestSlot>, isOK: Bool) {
-    unsafe dirty.note(slot.pointee.statusByte, byteCount: 1)
+    unsafe dirty.noteStatus(slot.pointee.statusByte)
     let byteCount = unsafe Int(slot.pointee.outputByteCount)
     if unsafe slot.pointee.isOutputBounced {
       if isOK { unsafe bounces.note(slot.pointee.bounce, byteCount: byteCount, in: &dirty) }

@@ -166,7 +166,7 @@ public struct RequestProcessor: ~Copyable {
   ) {
     unsafe slot.pointee.status = status.rawValue
     unsafe cring_store8(slot.pointee.statusByte, status.rawValue)
-    if dirty.isOn { unsafe dirty.note(slot.pointee.statusByte, byteCount: 1) }
+    if dirty.isOn { unsafe dirty.noteStatus(slot.pointee.statusByte) }
     unsafe abandon(slot)
   }
 

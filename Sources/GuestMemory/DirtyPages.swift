@@ -4,7 +4,8 @@ import CRingShims
 ///
 /// A page whose bit was cleared before it was written must have it again afterwards, so bits are set behind the writes:
 /// `note` takes down what was written, `flush` sets the bits before the driver sees a result, `markRing` those of the
-/// ring's own parts behind its index. A bit that is set already is only looked at, which leaves the line of the log
+/// ring's own parts behind its index. Requests of a batch often write to the same pages: of what lies in pages that were
+/// noted last, two comparisons are all. A bit that is set already is only looked at, which leaves the line of the log
 /// shared; the fence in front keeps that look behind the writes. The ring's parts are marked whole: that is a byte or two
 /// of the log.
 ///
@@ -37,8 +38,26 @@ public struct DirtyPages: ~Copyable {
     }
   }
 
+  /// Addresses of ours, all in one region, whose pages are those of a run that is noted.
+  @usableFromInline
+  struct Window {
+    @usableFromInline var start: UInt64 = 0
+    @usableFromInline var byteCount: UInt64 = 0
+    /// The run's index; of no meaning where the window is empty.
+    var run = 0
+
+    init() {}
+
+    @_noAllocation @_noLocks
+    @inlinable
+    func contains(_ address: UInt64, _ count: UInt64) -> Bool {
+      let offset = address &- start
+      return offset < byteCount && count <= byteCount &- offset
+    }
+  }
+
   public let isOn: Bool
-  private let includesBuffers: Bool
+  @usableFromInline let includesBuffers: Bool
   private let bits: UnsafeMutablePointer<UInt8>
   private let pageCount: UInt64
   private let regions: UnsafeMutablePointer<Region>
@@ -49,6 +68,9 @@ public struct DirtyPages: ~Copyable {
   private var runCount = 0
   /// The region that was hit last.
   private var last = 0
+  /// The pages that outputs and status bytes were last written to, which lie apart as a rule.
+  @usableFromInline var outputs = Window()
+  @usableFromInline var statuses = Window()
 
   /// Logs nothing.
   public init() { self.init(nil, memory: MemoryMap()) }
@@ -88,37 +110,69 @@ public struct DirtyPages: ~Copyable {
 
   /// Takes down that bytes of guest memory were written.
   @_noAllocation @_noLocks
+  @inlinable
   public mutating func note(_ pointer: UnsafeMutablePointer<UInt8>, byteCount: Int) {
-    guard includesBuffers, byteCount > 0 else { return }
-    var start = UInt64(UInt(bitPattern: pointer))
-    var left = UInt64(byteCount)
+    let address = UInt64(UInt(bitPattern: pointer))
+    guard includesBuffers, byteCount > 0, !outputs.contains(address, UInt64(byteCount)) else {
+      return
+    }
+    outputs = noted(address, UInt64(byteCount), outputs)
+  }
+
+  /// The same for a request's status.
+  @_noAllocation @_noLocks
+  @inlinable
+  public mutating func noteStatus(_ pointer: UnsafeMutablePointer<UInt8>) {
+    let address = UInt64(UInt(bitPattern: pointer))
+    guard includesBuffers, !statuses.contains(address, 1) else { return }
+    statuses = noted(address, 1, statuses)
+  }
+
+  /// Notes the pages of a run of addresses that is not in `window`; the window to look at next.
+  @_noAllocation @_noLocks
+  @inline(never)
+  @usableFromInline
+  mutating func noted(_ address: UInt64, _ byteCount: UInt64, _ window: Window) -> Window {
+    var start = address
+    var left = byteCount
+    var window = window
     // Runs are merged where they are neighbours in our address space, and may so be in several regions.
     while left > 0 {
       // SAFETY: `last` is at most `regionCount`, where the empty region is.
-      if unsafe start &- regions[last].start >= regions[last].byteCount, !find(start) { return }
+      if unsafe start &- regions[last].start >= regions[last].byteCount, !find(start) { break }
       let region = unsafe regions[last]
       let offset = start &- region.start
       let count = min(left, region.byteCount &- offset)
-      append(PageRun(address: region.guestAddress &+ offset, byteCount: count))
+      window = appended(
+        PageRun(address: region.guestAddress &+ offset, byteCount: count), region, window)
       start &+= count
       left &-= count
     }
+    return window
   }
 
+  /// Makes `window`'s run longer, if the new one overlaps it or follows it, or begins another; the run's window.
   @_noAllocation @_noLocks
-  private mutating func append(_ run: PageRun) {
-    if runCount > 0 {
-      // SAFETY: 0 < runCount ≤ capacity.
-      let previous = unsafe runs[runCount &- 1]
-      // A buffer often ends in the page where the next one begins.
-      if run.first >= previous.first, run.first <= previous.last &+ 1 {
-        unsafe runs[runCount &- 1].last = max(previous.last, run.last)
-        return
-      }
+  private mutating func appended(_ run: PageRun, _ region: Region, _ window: Window) -> Window {
+    var window = window
+    // SAFETY: a window that is not empty has a run, and its index is below runCount ≤ capacity.
+    if window.byteCount > 0, case let previous = unsafe runs[window.run],
+      run.first >= previous.first, run.first <= previous.last &+ 1
+    {
+      unsafe runs[window.run].last = max(previous.last, run.last)
+    } else {
       if runCount == Self.capacity { flush() }
+      unsafe runs[runCount] = run
+      window.run = runCount
+      runCount &+= 1
     }
-    unsafe runs[runCount] = run
-    runCount &+= 1
+    let pages = unsafe runs[window.run]
+    // The run may begin and end in other regions.
+    let first = max(pages.first << 12, region.guestAddress) &- region.guestAddress
+    let end = min(region.byteCount, ((pages.last << 12) | 0xFFF) &- region.guestAddress &+ 1)
+    window.start = region.start &+ first
+    window.byteCount = end &- first
+    return window
   }
 
   /// Makes `last` the region of an address of ours; false if there is none.
@@ -153,6 +207,8 @@ public struct DirtyPages: ~Copyable {
       index &+= 1
     }
     runCount = 0
+    outputs.byteCount = 0
+    statuses.byteCount = 0
   }
 
   /// Sets the bits of the ring's own parts, which were written.
@@ -181,7 +237,7 @@ public struct DirtyPages: ~Copyable {
       if byte == lastByte { mask &= UInt8(0xFF) &>> UInt8(truncatingIfNeeded: 7 &- (lastPage & 7)) }
       // SAFETY: byte ≤ lastByte < the log's size; the log outlives the value. Others set and clear bits meanwhile.
       let place = unsafe bits + Int(truncatingIfNeeded: byte)
-      if unsafe cring_load8(place) & mask != mask { unsafe cring_set_bits8(place, mask) }
+      if unsafe cring_load8_relaxed(place) & mask != mask { unsafe cring_set_bits8(place, mask) }
       byte &+= 1
       mask = 0xFF
     }

@@ -203,6 +203,49 @@ import Testing
         let start = base + offset
         dirty.note(try pointer(memory, start, Int(count)), byteCount: Int(count))
         expected.formUnion(Int(start / page)...Int((start + count - 1) / page))
+        dirty.noteStatus(try pointer(memory, base + offset % 777))
+        expected.insert(Int((base + offset % 777) / page))
+      }
+      dirty.flush()
+      #expect(fixture.pages == expected.sorted())
+    }
+  }
+
+  /// Requests that write close to each other, with their status bytes elsewhere, in regions that share pages.
+  @Test func writesCloseToEachOtherAreLoggedAllTheSame() throws {
+    let bases: [UInt64] = [0x10_0000 + 100, 0x10_0000 + 100 + 3 * page, 0x20_0000 - 50]
+    var memory = MemoryMap()
+    for base in bases {
+      memory = try memory.adding(
+        MemoryFixture.region(at: base, 3 * page), descriptor: MemoryFixture.file(3 * page))
+    }
+    let fixture = try Fixture(byteCount: 1 << 16)
+    var dirty = fixture.dirty(memory)
+    var random = SeededRandom(seed: 9)
+    for round in 0..<60 {
+      fixture.clear()
+      var expected = Set<Int>()
+      func at(_ stream: inout UInt64, _ most: UInt64) throws -> (UInt64, Int) {
+        let base = try #require(bases.last { $0 <= stream })
+        let count = UInt64.random(in: 1...min(most, base + 3 * page - stream), using: &random)
+        let place = stream
+        // Mostly on, at times back, and at times to another region.
+        let next: UInt64 =
+          switch UInt64.random(in: 0..<10, using: &random) {
+          case 0: base
+          case 1: bases[Int.random(in: 0..<3, using: &random)]
+          default: place + count + UInt64.random(in: 0..<1200, using: &random)
+          }
+        stream = next < base + 3 * page || bases.contains(next) ? next : base
+        expected.formUnion(Int(place / page)...Int((place + count - 1) / page))
+        return (place, Int(count))
+      }
+      var outputs = bases[round % 3]
+      var statuses = bases[round / 3 % 3]
+      for _ in 0..<1 + 8 * round {
+        let (address, byteCount) = try at(&outputs, 3000)
+        dirty.note(try pointer(memory, address, byteCount), byteCount: byteCount)
+        dirty.noteStatus(try pointer(memory, at(&statuses, 1).0))
       }
       dirty.flush()
       #expect(fixture.pages == expected.sorted())
@@ -235,6 +278,7 @@ import Testing
     let own = UnsafeMutablePointer<UInt8>.allocate(capacity: 8192)
     defer { own.deallocate() }
     dirty.note(own, byteCount: 8192)
+    dirty.noteStatus(own)
     dirty.flush()
     #expect(fixture.pages == [])
   }
@@ -259,6 +303,7 @@ import Testing
     let isOn = dirty.isOn
     #expect(isOn)
     dirty.note(try pointer(memory, 0x10_0000), byteCount: 1)
+    dirty.noteStatus(try pointer(memory, 0x10_0000))
     dirty.flush()
     #expect(fixture.pages == [])
     dirty.markRing()
@@ -267,6 +312,7 @@ import Testing
     let isOff = !off.isOn
     #expect(isOff)
     off.note(try pointer(memory, 0x10_0000), byteCount: 1)
+    off.noteStatus(try pointer(memory, 0x10_0000))
     off.flush()
     off.markRing()
     #expect(fixture.pages == [3])
