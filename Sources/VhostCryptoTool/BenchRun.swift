@@ -126,8 +126,10 @@ struct BenchRun {
       }
       threads.append(thread)
     }
+    let outcomes = results.wait(for: workers.count)
+    for thread in threads { thread.join() }
     var sum = BenchTally()
-    for result in results.wait(for: workers.count) { sum.add(try result.get()) }
+    for outcome in outcomes { sum.add(try outcome.get()) }
     for failure in threads.compactMap(\.pinningFailure) {
       throw BenchFailure(message: failure, status: BenchFailure.usage)
     }
