@@ -96,7 +96,7 @@ public struct CounterBlock: @unchecked Sendable {
   @inlinable internal func touch(_ index: Int) {
     // SAFETY: `index` was checked by the caller.
     let flag = unsafe base.advanced(by: CounterLayout.flagsOffset &+ index)
-    if unsafe cring_load8(flag) == 0 { unsafe cring_store8(flag, 1) }
+    if unsafe cring_load8_relaxed(flag) == 0 { unsafe cring_store8_relaxed(flag, 1) }
   }
 
   /// One writer: a load and a store are an increment, without the bus lock of an atomic addition.

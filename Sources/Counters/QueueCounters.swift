@@ -70,7 +70,9 @@ public final class QueueCounters: @unchecked Sendable {
       for engine in 0..<block.engineCount {
         let index = row * block.engineCount + engine
         // SAFETY: there is a flag and a cell for every row and engine of the block.
-        guard unsafe cring_load8(base + CounterLayout.flagsOffset + index) != 0 else { continue }
+        guard unsafe cring_load8_relaxed(base + CounterLayout.flagsOffset + index) != 0 else {
+          continue
+        }
         let cell = unsafe block.cells + index * CounterLayout.cellByteCount
         unsafe rows.append(
           Self.readCell(cell, row: row, engine: engine, nanosecondsPerTick: nanosecondsPerTick))

@@ -83,6 +83,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     headWord = unsafe UInt64(
       littleEndian: cring_load64_acquire(
         layout.ring + Int(available.index) &* 16 + Self.secondWordOffset))
+    cring_driver_acquire()
     // Available is what has AVAIL (bit 7 of the flags) of this round and USED (bit 15) of the last.
     let avail = UInt16(truncatingIfNeeded: headWord >> 55) & 1
     let used = UInt16(truncatingIfNeeded: headWord >> 63)
@@ -204,6 +205,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     if recorder.isOn { recorder.prepare(used) }
     // Keeps used descriptors, statuses and payloads before the first one's flags; pairs with the driver's acquire of
     // them, since it looks at no used descriptor before it has seen the one in front.
+    cring_driver_release()
     unsafe cring_store64_release(firstWordPointer, firstWord.littleEndian)
     let old = publishedUsed
     let count = Int(unpublishedCount)

@@ -110,6 +110,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     // Keeps the ring's entries and the descriptors behind the index; the driver releases in the same order.
     let index = unsafe UInt16(
       littleEndian: cring_load16_acquire(layout.available + Self.indexOffset))
+    cring_driver_acquire()
     let count = index &- nextAvailable
     guard count <= layout.size else {
       throw .availableIndexJump(from: nextAvailable, to: index)
@@ -197,6 +198,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     guard nextUsed != old else { return false }
     if recorder.isOn { recorder.prepare() }
     // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
+    cring_driver_release()
     unsafe cring_store16_release(layout.used + Self.indexOffset, nextUsed.littleEndian)
     publishedUsed = nextUsed
     // Keeps the index's store before the load of what the driver wants; pairs with the driver, which stores what it

@@ -23,6 +23,8 @@ CRING_HOT void cring_store32(void *p, uint32_t v) { ((volatile cring_u32 *)p)->v
 CRING_HOT void cring_store64(void *p, uint64_t v) { ((volatile cring_u64 *)p)->v = v; }
 
 // Aligned, ordered accesses: ring indices, flags between our own threads.
+CRING_HOT uint8_t cring_load8_relaxed(const void *p) { return __atomic_load_n((const uint8_t *)p, __ATOMIC_RELAXED); }
+CRING_HOT void cring_store8_relaxed(void *p, uint8_t v) { __atomic_store_n((uint8_t *)p, v, __ATOMIC_RELAXED); }
 CRING_HOT uint16_t cring_load16_acquire(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
 CRING_HOT uint16_t cring_load16_relaxed(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED); }
 CRING_HOT void cring_store16_release(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
@@ -45,6 +47,19 @@ CRING_HOT void cring_set_bits8(void *p, uint8_t bits) { __atomic_fetch_or((uint8
 CRING_HOT void cring_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 CRING_HOT void cring_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 CRING_HOT void cring_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+
+// What was stored before is visible to the driver; what it has done is visible to us. The accesses to the ring say so to
+// processors. ThreadSanitizer does not see the driver, which may have waited for one queue's result before it used the same
+// buffer in another queue; to its knowledge all drivers are one thread.
+#ifdef CRING_THREAD_SANITIZER
+void __tsan_acquire(void *place);
+void __tsan_release(void *place);
+CRING_HOT void cring_driver_acquire(void) { __tsan_acquire((void *)&__tsan_acquire); }
+CRING_HOT void cring_driver_release(void) { __tsan_release((void *)&__tsan_acquire); }
+#else
+CRING_HOT void cring_driver_acquire(void) {}
+CRING_HOT void cring_driver_release(void) {}
+#endif
 
 CRING_HOT void cring_pause(void) {
 #if defined(__x86_64__)
