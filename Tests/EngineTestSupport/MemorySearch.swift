@@ -26,7 +26,7 @@ public enum MemorySearch {
       let fields = line.split(separator: " ")
       guard fields.count >= 2, fields[1].hasPrefix("rw"), fields[1].hasSuffix("p") else { continue }
       let ends = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
-      guard ends.count == 2 else { continue }
+      guard ends.count == 2, ends[1] - ends[0] <= ProcessMemory.mostBytesOfMapping else { continue }
       var start = ends[0]
       while start < ends[1] {
         let byteCount = min(UInt(chunkByteCount), ends[1] - start)

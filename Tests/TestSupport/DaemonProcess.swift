@@ -37,6 +37,10 @@ public final class DaemonProcess: Sendable {
   public static let inheritedEnvironment: [String: String] = {
     var template = Array("/tmp/vhost-crypto-cache-XXXXXX".utf8CString)
     var variables = ProcessInfo.processInfo.environment
+    // Guests race on purpose, daemons must not: what the sanitizer is to do with a race is not the same for both.
+    if let options = variables["VHOST_CRYPTO_TEST_TSAN_OPTIONS"] {
+      variables["TSAN_OPTIONS"] = options
+    }
     if variables["CACHE_DIRECTORY"] == nil, mkdtemp(&template) != nil {
       let path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } }
       variables["CACHE_DIRECTORY"] = path

@@ -28,6 +28,9 @@ public struct ProcessMemory {
     }
   }
 
+  /// Longer mappings are not searched: only the shadow memory of sanitizers is terabytes long, and it has no copies of data.
+  public static let mostBytesOfMapping: UInt = 1 << 36
+
   public let pid: Int32
 
   public init(pid: Int32) { self.pid = pid }
@@ -41,7 +44,9 @@ public struct ProcessMemory {
       guard fields.count >= 5, fields[1].hasPrefix("rw") else { return nil }
       let ends = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
       let name = fields.count > 5 ? fields[5].drop { $0 == " " } : "anonymous"
-      guard ends.count == 2, !name.contains("memfd:guest-ram") else { return nil }
+      guard ends.count == 2, ends[1] - ends[0] <= Self.mostBytesOfMapping,
+        !name.contains("memfd:guest-ram")
+      else { return nil }
       return Mapping(
         range: ends[0]..<ends[1], permissions: String(fields[1]), name: String(name))
     }
