@@ -222,7 +222,7 @@ import Testing
     let fixture = try Fixture(byteCount: 1 << 16)
     var dirty = fixture.dirty(memory)
     var random = SeededRandom(seed: 9)
-    for round in 0..<60 {
+    for round in 0..<24 {
       fixture.clear()
       var expected = Set<Int>()
       func at(_ stream: inout UInt64, _ most: UInt64) throws -> (UInt64, Int) {
@@ -242,7 +242,7 @@ import Testing
       }
       var outputs = bases[round % 3]
       var statuses = bases[round / 3 % 3]
-      for _ in 0..<1 + 8 * round {
+      for _ in 0..<1 + 20 * round {
         let (address, byteCount) = try at(&outputs, 3000)
         dirty.note(try pointer(memory, address, byteCount), byteCount: byteCount)
         dirty.noteStatus(try pointer(memory, at(&statuses, 1).0))
