@@ -285,7 +285,9 @@ public final class SessionTable {
     // SAFETY: index < slotCount; no worker uses the block any more.
     let slot = unsafe slots + Int(index)
     if let block = unsafe slot.pointee.block { unsafe wipe(block) }
-    unsafe slot.pointee = unsafe SessionSlot(identifier: 0, block: nil)
+    // Atomically, although it is 0 already: a worker may be looking for a session that has never been here.
+    unsafe cring_store64_relaxed(slot, 0)
+    unsafe slot.pointee.block = nil
   }
 }
 
