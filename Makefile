@@ -119,7 +119,7 @@ asan: packages test-packages check-packages ## the tests under AddressSanitizer 
 
 # Guests that rewrite what the daemon reads are threads of the tests: their own races are told, and no failure.
 tsan: packages test-packages check-packages ## the same under ThreadSanitizer
-	$(SWIFT) build --sanitize=thread --scratch-path .build/tsan -Xcc -DCRING_THREAD_SANITIZER --build-tests
+	$(SWIFT) build --sanitize=thread --scratch-path .build/tsan -Xcc -DUNDER_THREAD_SANITIZER --build-tests
 	$(FOR_SANITIZERS) TSAN_OPTIONS=symbolize=0:exitcode=0 VHOST_CRYPTO_TEST_TSAN_OPTIONS=symbolize=0:halt_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/tsan/debug \
 	  $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --skip-build --no-parallel --filter '$(SANITIZED)' --skip '$(UNSANITIZED)'
 

@@ -1,3 +1,4 @@
+import CLinuxShims
 import Glibc
 import Synchronization
 
@@ -17,12 +18,12 @@ public final class ThreadTimes: Sendable {
     var clock = clockid_t()
     // SAFETY: one clock's number is written.
     guard unsafe pthread_getcpuclockid(pthread_self(), &clock) == 0 else { return }
-    state.withLock { $0.clocks[pthread_self()] = clock }
+    locked { $0.clocks[pthread_self()] = clock }
   }
 
   /// The calling thread, which has begun, is about to end.
   public func threadEnds() {
-    state.withLock { state in
+    locked { state in
       // Under the lock, so that nobody reads a clock whose thread is gone.
       guard let clock = state.clocks.removeValue(forKey: pthread_self()) else { return }
       state.endedNanoseconds &+= Self.read(clock)
@@ -31,9 +32,18 @@ public final class ThreadTimes: Sendable {
 
   /// What all of them have used.
   public var seconds: Double {
-    state.withLock { state in
+    locked { state in
       let total = state.clocks.values.reduce(state.endedNanoseconds) { $0 &+ Self.read($1) }
       return Double(total) / 1e9
+    }
+  }
+
+  /// Threads of a crew begin and end at the same time, and so often wait here.
+  private func locked<Result>(_ body: (inout sending State) -> sending Result) -> sending Result {
+    state.withLock { state in
+      clinux_lock_is_held()
+      defer { clinux_lock_is_given_up() }
+      return body(&state)
     }
   }
 

@@ -63,6 +63,18 @@ long clinux_send_to(int fd, const void *bytes, size_t byte_count, const uint8_t 
 int clinux_forbid_dumps(void);
 // Wipes the 32 KiB of stack below the caller's frame.
 void clinux_wipe_stack(void);
+// Called with a lock of the Swift library held, at the beginning and before the end: where threads have waited for it,
+// ThreadSanitizer sees no order, because that library is not instrumented. Nothing in ordinary builds.
+#ifdef UNDER_THREAD_SANITIZER
+void __tsan_acquire(void *place);
+void __tsan_release(void *place);
+static inline void clinux_lock_is_held(void) { __tsan_acquire((void *)&__tsan_release); }
+static inline void clinux_lock_is_given_up(void) { __tsan_release((void *)&__tsan_release); }
+#else
+static inline void clinux_lock_is_held(void) {}
+static inline void clinux_lock_is_given_up(void) {}
+#endif
+
 // Gives free memory of the C library's allocator back to the system, from the middle of its heaps as well.
 void clinux_trim_heaps(void);
 // Lets the calling thread run wherever the process may, although its maker was pinned.

@@ -51,7 +51,7 @@ CRING_HOT void cring_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEAS
 // What was stored before is visible to the driver; what it has done is visible to us. The accesses to the ring say so to
 // processors. ThreadSanitizer does not see the driver, which may have waited for one queue's result before it used the same
 // buffer in another queue; to its knowledge all drivers are one thread.
-#ifdef CRING_THREAD_SANITIZER
+#ifdef UNDER_THREAD_SANITIZER
 void __tsan_acquire(void *place);
 void __tsan_release(void *place);
 CRING_HOT void cring_driver_acquire(void) { __tsan_acquire((void *)&__tsan_acquire); }
