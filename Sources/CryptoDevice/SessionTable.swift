@@ -285,7 +285,7 @@ public final class SessionTable {
     // SAFETY: index < slotCount; no worker uses the block any more.
     let slot = unsafe slots + Int(index)
     if let block = unsafe slot.pointee.block { unsafe wipe(block) }
-    // Atomically, although it is 0 already: a worker may be looking for a session that has never been here.
+    // Atomically, although it is 0 already: workers look whenever a guest names a session that is not here.
     unsafe cring_store64_relaxed(slot, 0)
     unsafe slot.pointee.block = nil
   }
