@@ -109,7 +109,7 @@ test-fast: build static test-packages check-packages ## the tests without the re
 # and has longer for it. The runtimes' leak check and symbolizer need calls that the daemon's filter forbids, so reports
 # have addresses (addr2line -e .build/asan/debug/vhost-user-crypto).
 SANITIZED ?= .
-UNSANITIZED := ^PerformanceGuardTests|CrashTests|EveryInstruction|^KernelEngineTests|RealGuest
+UNSANITIZED := ^PerformanceGuardTests|AllocationTests|CrashTests|EveryInstruction|^KernelEngineTests|RealGuest
 FOR_SANITIZERS := VHOST_CRYPTO_TEST_REQUESTS=500 VHOST_CRYPTO_MODEL_SECONDS=60
 
 asan: packages test-packages check-packages ## the tests under AddressSanitizer (SANITIZED=all, HOSTILE_SECONDS=2)
