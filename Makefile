@@ -105,8 +105,8 @@ test-fast: build static test-packages check-packages ## the tests without the re
 	VHOST_CRYPTO_BIN=$(CURDIR)/$(BUILD) $(SWIFT) test --skip-build --no-parallel --skip RealGuest
 
 # The tests with daemon, drivers and themselves under a sanitizer (SANITIZED='HostileGuest|Restart' for some of them), without
-# those that run one instruction after the other, count instructions, or look at what is built without. Each computes less,
-# and has longer for it. The runtimes' leak check and symbolizer need calls that the daemon's filter forbids, so reports
+# those that run one instruction after the other, count instructions or allocations, or look at what is built without. Traffic
+# makes fewer requests, the model has more time. The runtimes' leak check and symbolizer need calls that the daemon's filter forbids, so reports
 # have addresses (addr2line -e .build/asan/debug/vhost-user-crypto).
 SANITIZED ?= .
 UNSANITIZED := ^PerformanceGuardTests|AllocationTests|CrashTests|EveryInstruction|^KernelEngineTests|RealGuest

@@ -203,9 +203,9 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   public mutating func publish() -> Bool {
     guard unpublishedCount > 0 else { return false }
     if recorder.isOn { recorder.prepare(used) }
+    cring_driver_release()
     // Keeps used descriptors, statuses and payloads before the first one's flags; pairs with the driver's acquire of
     // them, since it looks at no used descriptor before it has seen the one in front.
-    cring_driver_release()
     unsafe cring_store64_release(firstWordPointer, firstWord.littleEndian)
     let old = publishedUsed
     let count = Int(unpublishedCount)

@@ -197,8 +197,8 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     let old = publishedUsed
     guard nextUsed != old else { return false }
     if recorder.isOn { recorder.prepare() }
-    // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
     cring_driver_release()
+    // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
     unsafe cring_store16_release(layout.used + Self.indexOffset, nextUsed.littleEndian)
     publishedUsed = nextUsed
     // Keeps the index's store before the load of what the driver wants; pairs with the driver, which stores what it
