@@ -227,8 +227,8 @@ let package = Package(
     .target(
       name: "EngineTestSupport",
       dependencies: [
-        "COpenSSL", "CryptoTypes", "EngineContract", "EngineOpenSSL", "IOUring", "LinuxSystem",
-        "TestSupport",
+        "CMemorySearch", "COpenSSL", "CryptoTypes", "EngineContract", "EngineOpenSSL", "IOUring",
+        "LinuxSystem", "TestSupport",
       ],
       path: "Tests/EngineTestSupport", swiftSettings: testSettings),
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),

@@ -28,39 +28,13 @@ static int is_touched(struct page_window *window, uint64_t address) {
   return (window->entries[page - window->first] >> 62) != 0;
 }
 
-static size_t search_bytes(const uint8_t *bytes, size_t count, uint64_t address, size_t from,
-                           const struct memory_needle *needles, size_t needle_count,
-                           struct memory_hit *hits, size_t capacity, size_t found) {
-  for (size_t index = 0; index < needle_count; index++) {
-    const struct memory_needle *needle = &needles[index];
-    if (count < needle->count) continue;
-    const uint8_t *next = bytes;
-    const uint8_t *last = bytes + (count - needle->count);
-    while (next <= last && (next = memchr(next, needle->bytes[0], (size_t)(last - next) + 1))) {
-      size_t offset = (size_t)(next - bytes);
-      // What lies in the overlap alone was found with the chunk before.
-      if (offset + needle->count > from && memcmp(next, needle->bytes, needle->count) == 0) {
-        if (found < capacity) {
-          struct memory_hit *hit = &hits[found];
-          hit->address = address + offset;
-          hit->needle = index;
-          hit->count = count - offset < sizeof hit->bytes ? count - offset : sizeof hit->bytes;
-          memcpy(hit->bytes, next, hit->count);
-        }
-        found++;
-      }
-      next++;
-    }
-  }
-  return found;
-}
+// What is done with a run of bytes that was read: `from` bytes of it are those kept from the run before.
+typedef void visitor(void *context, const uint8_t *bytes, size_t count, uint64_t address,
+                     size_t from);
 
-size_t memory_search(int memory, int pagemap, uint64_t start, uint64_t end,
-                     const struct memory_needle *needles, size_t needle_count,
-                     struct memory_hit *hits, size_t capacity, size_t *read_count) {
-  size_t found = 0;
-  uint8_t *buffer = malloc(CHUNK + OVERLAP);
-  if (!buffer) abort();
+// Reads all touched pages, in pieces that share OVERLAP bytes, into `buffer` (CHUNK + OVERLAP bytes).
+static void read_touched(int memory, int pagemap, uint64_t start, uint64_t end, uint8_t *buffer,
+                         visitor *visit, void *context, size_t *read_count) {
   struct page_window *window = calloc(1, sizeof *window);
   if (!window) abort();
   window->pagemap = pagemap;
@@ -83,14 +57,94 @@ size_t memory_search(int memory, int pagemap, uint64_t start, uint64_t end,
     }
     *read_count += (size_t)got;
     size_t count = kept + (size_t)got;
-    found = search_bytes(buffer, count, position - kept, kept, needles, needle_count, hits,
-                         capacity, found);
+    visit(context, buffer, count, position - kept, kept);
     position += (uint64_t)got;
     size_t keep = count < OVERLAP ? count : OVERLAP;
     memmove(buffer, buffer + count - keep, keep);
     kept = keep;
   }
   free(window);
+}
+
+struct needles {
+  const struct memory_needle *list;
+  size_t count;
+  struct memory_hit *hits;
+  size_t capacity;
+  size_t found;
+};
+
+static void find_needles(void *context, const uint8_t *bytes, size_t count, uint64_t address,
+                         size_t from) {
+  struct needles *needles = context;
+  for (size_t index = 0; index < needles->count; index++) {
+    const struct memory_needle *needle = &needles->list[index];
+    if (count < needle->count) continue;
+    const uint8_t *next = bytes;
+    const uint8_t *last = bytes + (count - needle->count);
+    while (next <= last && (next = memchr(next, needle->bytes[0], (size_t)(last - next) + 1))) {
+      size_t offset = (size_t)(next - bytes);
+      // What lies in the overlap alone was found with the chunk before.
+      if (offset + needle->count > from && memcmp(next, needle->bytes, needle->count) == 0) {
+        if (needles->found < needles->capacity) {
+          struct memory_hit *hit = &needles->hits[needles->found];
+          hit->address = address + offset;
+          hit->needle = index;
+          hit->count = count - offset < sizeof hit->bytes ? count - offset : sizeof hit->bytes;
+          memcpy(hit->bytes, next, hit->count);
+        }
+        needles->found++;
+      }
+      next++;
+    }
+  }
+}
+
+size_t memory_search(int memory, int pagemap, uint64_t start, uint64_t end,
+                     const struct memory_needle *list, size_t needle_count,
+                     struct memory_hit *hits, size_t capacity, size_t *read_count) {
+  struct needles needles = {list, needle_count, hits, capacity, 0};
+  uint8_t *buffer = malloc(CHUNK + OVERLAP);
+  if (!buffer) abort();
+  read_touched(memory, pagemap, start, end, buffer, find_needles, &needles, read_count);
   free(buffer);
-  return found;
+  return needles.found;
+}
+
+struct complement {
+  const uint8_t *bytes;
+  size_t count;
+  uint64_t buffer;
+  size_t found;
+};
+
+static void find_complement(void *context, const uint8_t *bytes, size_t count, uint64_t address,
+                            size_t from) {
+  struct complement *complement = context;
+  if (count < complement->count) return;
+  const uint8_t *next = bytes;
+  const uint8_t *last = bytes + (count - complement->count);
+  int first = (uint8_t)~complement->bytes[0];
+  while (next <= last && (next = memchr(next, first, (size_t)(last - next) + 1))) {
+    size_t offset = (size_t)(next - bytes);
+    size_t same = 1;
+    while (same < complement->count && next[same] == (uint8_t)~complement->bytes[same]) same++;
+    // The buffer has what was read before, and is no place of the secret.
+    if (same == complement->count && offset + same > from &&
+        address + offset - complement->buffer >= CHUNK + OVERLAP)
+      complement->found++;
+    next++;
+  }
+}
+
+size_t memory_count_own(int memory, int pagemap, uint64_t start, uint64_t end,
+                        const uint8_t *bytes, size_t count, size_t *read_count) {
+  uint8_t *buffer = malloc(CHUNK + OVERLAP);
+  if (!buffer) abort();
+  struct complement complement = {bytes, count, (uint64_t)(uintptr_t)buffer, 0};
+  read_touched(memory, pagemap, start, end, buffer, find_complement, &complement, read_count);
+  // The next search must not find what this one copied.
+  explicit_bzero(buffer, CHUNK + OVERLAP);
+  free(buffer);
+  return complement.found;
 }

@@ -25,4 +25,9 @@ size_t memory_search(int memory, int pagemap, uint64_t start, uint64_t end,
                      const struct memory_needle *needles, size_t needle_count,
                      struct memory_hit *hits, size_t capacity, size_t *read_count);
 
+// The same in this process, for bytes (at most 64) whose complement is given, so that the question does not put them
+// into memory itself; how often they stand there.
+size_t memory_count_own(int memory, int pagemap, uint64_t start, uint64_t end,
+                        const uint8_t *complement, size_t count, size_t *read_count);
+
 #endif
