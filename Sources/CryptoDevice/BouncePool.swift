@@ -1,4 +1,5 @@
 import CRingShims
+import CryptoTypes
 import GuestMemory
 import LinuxSystem
 import VirtQueue
@@ -10,7 +11,7 @@ import VirtQueue
 @safe
 struct BouncePool: ~Copyable {
   /// Requests with scattered payloads that can be in flight at once; further ones wait for the batch to finish.
-  static let bufferCount = 64
+  static var bufferCount: Int { @_noAllocation @_noLocks get { 64 } }
   /// Descriptors in the longest chain, so spans in the longest list.
   static let spanCapacity = SpanList.capacity
 
@@ -25,12 +26,19 @@ struct BouncePool: ~Copyable {
   private var freeMask = UInt64.max
   private var spanCounts = InlineArray<64, Int32>(repeating: 0)
 
-  init(inputByteCount: Int, outputByteCount: Int) throws(SystemError) {
-    let page = 4096
-    func rounded(_ count: Int) -> Int { (count + page - 1) / page * page }
-    self.inputByteCount = rounded(inputByteCount)
-    self.outputByteCount = rounded(outputByteCount)
-    let stride = self.inputByteCount + self.outputByteCount
+  private static func rounded(_ count: Int) -> Int { (count + 4095) / 4096 * 4096 }
+
+  /// Room for the longest result: one of an asymmetric request has lengths in front.
+  static func outputByteCount(maximumRequestByteCount: Int) -> Int {
+    rounded(maximumRequestByteCount + RequestProcessor.destinationSlack + 65536)
+  }
+
+  /// For requests of up to `max_size` bytes.
+  init(maximumRequestByteCount: Int) throws(SystemError) {
+    inputByteCount = Self.rounded(
+      maximumRequestByteCount + AsymmetricComponents.headerByteCount)
+    outputByteCount = Self.outputByteCount(maximumRequestByteCount: maximumRequestByteCount)
+    let stride = inputByteCount + outputByteCount
     let payloads = try MappedMemory(reserving: stride * Self.bufferCount)
     let lists = try MappedMemory(
       reserving: Self.spanCapacity * MemoryLayout<GuestSlice>.stride * Self.bufferCount)
@@ -53,6 +61,10 @@ struct BouncePool: ~Copyable {
 
   @_noAllocation @_noLocks
   mutating func release(_ index: Int16) { freeMask |= 1 << UInt64(truncatingIfNeeded: index) }
+
+  /// Gives back those whose bits are set.
+  @_noAllocation @_noLocks
+  mutating func release(all mask: UInt64) { freeMask |= mask }
 
   /// `inputByteCount` bytes.
   @_noAllocation @_noLocks
@@ -92,6 +104,21 @@ struct BouncePool: ~Copyable {
       let count = min(left, slice.byteCount)
       unsafe cring_copy(slice.pointer, from, count)
       unsafe from += count
+      left &-= count
+    }
+  }
+
+  /// Copies what the first bytes of the output will be written over, at most those that were kept room for.
+  @_noAllocation @_noLocks
+  func gather(_ index: Int16, byteCount: Int, into destination: UnsafeMutablePointer<UInt8>) {
+    var left = byteCount
+    let table = unsafe spans(index)
+    var to = unsafe destination
+    for position in 0..<Int(spanCounts[Int(index)]) {
+      let slice = unsafe table[position]
+      let count = min(left, slice.byteCount)
+      unsafe cring_copy(to, slice.pointer, count)
+      unsafe to += count
       left &-= count
     }
   }

@@ -34,17 +34,17 @@ public struct RequestProcessor: ~Copyable {
   public var slots: SlotTable
   /// Where pages of guest memory are logged that it writes.
   public var dirty: DirtyPages
+  /// What requests that write over themselves are saved in.
+  public var undo: UndoLog
+
   /// - `slotCount`: requests that may be in flight at once.
   /// - `sessions`: valid while the processor lives.
   public init(
     layout: RequestLayout, sessions: SessionView, table: AlgorithmTable, slotCount: Int,
-    dirty: consuming DirtyPages = DirtyPages()
+    dirty: consuming DirtyPages = DirtyPages(), undo: consuming UndoLog = UndoLog()
   ) throws(SystemError) {
-    let most = Int(layout.maximumRequestByteCount)
     // Everything that can fail comes before the first property is set.
-    let bounces = try BouncePool(
-      inputByteCount: most + AsymmetricComponents.headerByteCount,
-      outputByteCount: most + Self.destinationSlack + 65536)
+    let bounces = try BouncePool(maximumRequestByteCount: Int(layout.maximumRequestByteCount))
     let inputSpans = try SpanList()
     let outputSpans = try SpanList()
     self.bounces = bounces
@@ -57,6 +57,7 @@ public struct RequestProcessor: ~Copyable {
     header = DataHeader()
     slots = SlotTable(capacity: slotCount)
     self.dirty = dirty
+    self.undo = undo
   }
 
   /// The destination may be longer than `max_size` by a tag or a digest.
@@ -84,12 +85,20 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.isAsymmetric = false
     unsafe slot.pointee.isASYM = false
     unsafe slot.pointee.hasASYMHeader = false
-    // Half a result may lie over the source: computing again would give a wrong one.
-    let isSpoilt = chain.isResubmitted && chain.writesOverWhatItReads(&memory)
+    // Of a long chain that can only be told now.
+    let isLong = chain.isLong
+    let mayOverlap =
+      (undo.isOn && isLong || chain.isResubmitted) && chain.writesOverWhatItReads(&memory)
+    var isToBeSaved = false
     var status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)
-      if isSpoilt, status == .ok { status = .err }
+      if undo.isOn, status == .ok {
+        isToBeSaved = isLong ? mayOverlap : unsafe writesOverItself(slot, chain, &memory)
+      }
+      // Half a result may lie over the source, and computing again would give a wrong one. What would have been saved
+      // before it was begun is as it was: it has been put back, or was never begun.
+      if chain.isResubmitted, mayOverlap, !isToBeSaved, status == .ok { status = .err }
     } catch {
       // The keys of a stateless request may be in the slot already.
       unsafe abandon(slot)
@@ -119,6 +128,7 @@ public struct RequestProcessor: ~Copyable {
         unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session
           .engine(forByteCount: slot.pointee.operation.sourceByteCount)
         unsafe slot.pointee.operation.triedEngines = 0
+        if isToBeSaved { unsafe save(slot, chain.recordNumber) }
         return .ready
       }
       // Destination and status would share a byte.
@@ -188,7 +198,11 @@ public struct RequestProcessor: ~Copyable {
         unsafe cring_wipe(
           bounces.output(slot.pointee.bounce), Int(slot.pointee.outputByteCount))
       }
-      bounces.release(unsafe slot.pointee.bounce)
+      if unsafe undo.holds(slot.pointee.bounce) {
+        unsafe undo.finish(slot.pointee.bounce)
+      } else {
+        bounces.release(unsafe slot.pointee.bounce)
+      }
       unsafe slot.pointee.bounce = -1
     }
     if unsafe slot.pointee.isTransient {

@@ -25,7 +25,7 @@ public struct RequestSlot {
   public var epoch: UInt8 = 0
   /// Index of its bounce buffer, or -1.
   var bounce: Int16 = -1
-  /// Whether some of its payload was copied, as it was in pieces.
+  /// Whether some of its payload was copied, as it was in pieces or lay where its result goes.
   public var isBounced: Bool { @_noAllocation @_noLocks get { bounce >= 0 } }
   /// The result lies in the bounce buffer and has to be scattered.
   var isOutputBounced = false

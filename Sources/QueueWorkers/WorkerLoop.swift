@@ -78,6 +78,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   /// - Throws: the fault of the ring; what was taken before is finished and published.
   @inlinable
   public mutating func run() throws(QueueError) {
+    if processor.undo.isOn { rollBack() }
     do throws(QueueError) {
       try serve()
     } catch {
@@ -86,6 +87,25 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       throw memory.isLost ? .memoryLost : error
     }
     finishInFlight()
+  }
+
+  /// Puts back what requests in flight have written over themselves, before any is taken.
+  @inlinable
+  @inline(never)
+  mutating func rollBack() {
+    var index = 0
+    while index < queue.resubmissionCount {
+      do throws(QueueError) {
+        try queue.startResubmission(index, in: &chain, &memory)
+        try processor.rollBack(&chain, memory: &memory)
+      } catch {
+        // What is wrong with the chain comes up again when it is taken.
+      }
+      index &+= 1
+    }
+    // Logged before it is forgotten: who dies in between does all of it once more.
+    if processor.dirty.isOn { processor.dirty.flush() }
+    processor.endRollBack()
   }
 
   @inlinable
@@ -435,7 +455,9 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     guard unpublishedCount > 0 else { return }
     unpublishedCount = 0
     tally.flush(counters)
-    if processor.dirty.isOn ? publishLogged() : queue.publish() {
+    let wantsCall = processor.dirty.isOn ? publishLogged() : queue.publish()
+    if processor.undo.hasFinished, queue.isSettled { processor.forgetFinished() }
+    if wantsCall {
       watch.enter(.notify)
       events.signalCall()
       counters.add(.callsSent, 1)

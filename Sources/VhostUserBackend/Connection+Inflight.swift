@@ -17,10 +17,12 @@ extension Connection {
     if payload.queueCount > 0, Int(payload.queueCount) <= rings.count, payload.queueSize > 0,
       Int(payload.queueSize) <= VhostUserLimit.ringEntries
     {
-      let byteCount =
-        Int(payload.queueCount)
-        * InflightLayout.regionByteCount(
-          queueSize: Int(payload.queueSize), isPacked: usesPackedRings)
+      let queueCount = Int(payload.queueCount)
+      let byteCount = InflightAnnex.bufferByteCount(
+        regionsByteCount: queueCount
+          * InflightLayout.regionByteCount(
+            queueSize: Int(payload.queueSize), isPacked: usesPackedRings),
+        queueCount: queueCount, dataByteCount: device.inflightAnnexByteCount)
       do throws(SystemError) {
         file = try InflightBuffer.makeFile(byteCount: byteCount)
         payload.mmapByteCount = UInt64(byteCount)
@@ -53,7 +55,9 @@ extension Connection {
 
   /// Where a ring records; nil: nowhere.
   func inflightRegion(of ring: Ring) throws(QueueStartError) -> InflightRegion? {
-    try inflight?.region(ofQueue: ring.index, size: ring.size, isPacked: usesPackedRings)
+    try inflight?.region(
+      ofQueue: ring.index, size: ring.size, isPacked: usesPackedRings,
+      annexByteCount: device.inflightAnnexByteCount)
   }
 
   /// Makes a stopped ring's record one that nobody has begun: the front-end says where the ring goes on.

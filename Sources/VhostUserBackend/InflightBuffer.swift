@@ -57,8 +57,10 @@ public final class InflightBuffer: Sendable {
   }
 
   /// The part of one queue; nil where it has none, throws where that is too small for the ring.
+  ///
+  /// - `annexByteCount`: what the device wants beside each record.
   func region(
-    ofQueue index: Int, size: UInt16, isPacked: Bool
+    ofQueue index: Int, size: UInt16, isPacked: Bool, annexByteCount: Int
   ) throws(QueueStartError) -> InflightRegion? {
     guard index < queueCount else { return nil }
     let regionByteCount = InflightLayout.regionByteCount(
@@ -67,10 +69,15 @@ public final class InflightBuffer: Sendable {
       throw QueueStartError(reason: "the buffer of requests in flight is too small for the ring")
     }
     // SAFETY: the regions of all queues lie in the mapping, checked just now.
-    let start = unsafe (mapping.base + index * regionByteCount).assumingMemoryBound(to: UInt8.self)
+    let all = unsafe GuestSlice(
+      pointer: mapping.base.assumingMemoryBound(to: UInt8.self), byteCount: byteCount)
     return unsafe InflightRegion(
-      buffer: self, slice: GuestSlice(pointer: start, byteCount: regionByteCount),
-      capacity: queueSize)
+      buffer: self,
+      slice: GuestSlice(pointer: all.pointer + index * regionByteCount, byteCount: regionByteCount),
+      capacity: queueSize,
+      annex: InflightAnnex(
+        all, queueIndex: index, queueCount: queueCount,
+        regionsByteCount: regionByteCount * queueCount, dataByteCount: annexByteCount))
   }
 }
 
@@ -83,4 +90,6 @@ public struct InflightRegion {
   public let slice: GuestSlice
   /// Descriptors that it has room for, at least as many as the ring has.
   public let capacity: UInt16
+  /// Nil where the device wants none, or the buffer has no room for it.
+  public let annex: InflightAnnex?
 }

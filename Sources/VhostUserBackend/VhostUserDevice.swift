@@ -17,6 +17,8 @@ public protocol VhostUserDevice: AnyObject {
   var offeredProtocolFeatures: UInt64 { get }
   /// Number of rings, at most 256: data queues and the control queue.
   var queueCount: Int { get }
+  /// Bytes that each queue wants beside its record of requests in flight (`InflightAnnex.data`); 0: none.
+  var inflightAnnexByteCount: Int { get }
   /// The device status of `SET_STATUS`, as the guest's driver wrote it.
   var status: UInt8 { get set }
   /// Further descriptors to watch for input in the server's loop, read afresh before every wait.
@@ -66,6 +68,7 @@ public protocol VhostUserDevice: AnyObject {
 }
 
 extension VhostUserDevice {
+  public var inflightAnnexByteCount: Int { 0 }
   public func connectionInterrupted() { connectionClosed() }
   public func memoryChanged(_ memory: MemoryMap) {}
   public func beginStateTransfer(

@@ -5,7 +5,7 @@ extension DescriptorChain {
   /// Whether a buffer to be written shares bytes with one to be read, as far as that can be told: true also where no
   /// region has a buffer as a whole.
   ///
-  /// Call it right after `readAhead`. Too slow for chains that are not resubmitted.
+  /// Call it right after `readAhead`, or later where the chain was not long then. Too slow for every chain.
   @_noAllocation @_noLocks
   @inline(never)
   public func writesOverWhatItReads(_ memory: inout MemoryView) -> Bool {

@@ -19,6 +19,9 @@ public struct DescriptorChain {
   /// Whether it was in flight when an earlier daemon ended, which may have written some of its result.
   public internal(set) var isResubmitted = false
 
+  /// What it is known by in the record of requests in flight, and no other chain ever was; where one is kept.
+  public internal(set) var recordNumber: UInt64 = 0
+
   private(set) var table: UnsafePointer<UInt8>
   private var tableCount: UInt32 = 0
   private var isIndirectTable = false
@@ -27,6 +30,8 @@ public struct DescriptorChain {
   /// The next descriptor to read, where there is one.
   private var next: UInt16 = 0
   @usableFromInline var hasNext = false
+  /// Whether there are descriptors behind those read so far.
+  public var isLong: Bool { @_noAllocation @_noLocks get { hasNext } }
   /// Descriptors that may still be read before the chain must be running in a circle.
   private var budget: UInt32 = 0
   private var inWritablePart = false

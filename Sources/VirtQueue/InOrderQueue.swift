@@ -47,6 +47,25 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
   @inlinable public var base: UInt32 { ring.base }
   public var publishedPosition: UInt32 { ring.publishedPosition }
 
+  @inlinable public var resubmissionCount: Int { ring.resubmissionCount }
+
+  @inlinable
+  public func startResubmission(
+    _ index: Int, in chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    try ring.startResubmission(index, in: &chain, &memory)
+  }
+
+  /// Looks at all chains that were taken: not for every batch.
+  @inlinable public var isSettled: Bool {
+    var position = usedCount
+    while position != takenCount {
+      if isDone(position) { return false }
+      position &+= 1
+    }
+    return ring.isSettled
+  }
+
   @inlinable var isFull: Bool { takenCount &- usedCount >= capacity }
 
   @inlinable

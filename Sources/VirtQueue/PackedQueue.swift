@@ -67,6 +67,8 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
 
   public var publishedPosition: UInt32 { UInt32(publishedUsed.word) }
 
+  public var isSettled: Bool { @_noAllocation @_noLocks get { unpublishedCount == 0 } }
+
   // MARK: - Taking
 
   @_noAllocation @_noLocks
@@ -102,6 +104,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     let index = available.index
     try takeAvailable(into: &chain, &memory)
     if recorder.isOn {
+      chain.recordNumber = recorder.nextNumber
       chain.ticket.record = unsafe recorder.take(
         chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
     }
@@ -114,6 +117,17 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     _ chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
     unsafe try recorder.takeResubmission(into: &chain, window: scratch.window, &memory)
+  }
+
+  public var resubmissionCount: Int {
+    @_noAllocation @_noLocks get { recorder.resubmissionCount }
+  }
+
+  @_noAllocation @_noLocks
+  public func startResubmission(
+    _ index: Int, in chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    unsafe try recorder.startResubmission(index, in: &chain, window: scratch.window, &memory)
   }
 
   @_noAllocation @_noLocks

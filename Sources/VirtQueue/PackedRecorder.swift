@@ -40,7 +40,7 @@ public struct PackedRecorder: ~Copyable {
   private var published = PackedPosition(0)
   private let resubmissions: PackedResubmissions?
   private var resubmittedCount = 0
-  private let resubmissionCount: Int
+  let resubmissionCount: Int
   /// Where the ring goes on, and how many descriptors are in flight; nil where the record does not say.
   let start: PackedStart?
 
@@ -137,11 +137,24 @@ public struct PackedRecorder: ~Copyable {
     into chain: inout DescriptorChain, window: UnsafeMutablePointer<ChainRun>,
     _ memory: inout MemoryView
   ) throws(QueueError) {
-    guard hasResubmissions, let resubmissions else { return }
+    guard hasResubmissions else { return }
     let index = resubmittedCount
     resubmittedCount &+= 1
+    unsafe try startResubmission(index, in: &chain, window: window, &memory)
+  }
+
+  /// Starts one of the chains of the time before.
+  @_noAllocation @_noLocks
+  func startResubmission(
+    _ index: Int, in chain: inout DescriptorChain, window: UnsafeMutablePointer<ChainRun>,
+    _ memory: inout MemoryView
+  ) throws(QueueError) {
+    guard index < resubmissionCount, let resubmissions else { return }
     unsafe try resubmissions.start(index, &chain, window: window, &memory)
   }
+
+  /// What the next chain will be known by in the record.
+  var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
 
   /// Copies a chain that was taken; it is in flight from the last store on.
   ///

@@ -172,6 +172,7 @@ struct PackedResubmissions {
     var count: UInt16
     var state: UInt16
     var identifier: UInt16
+    var counter: UInt64
   }
 
   private let table: UnsafeMutablePointer<UInt8>
@@ -187,7 +188,9 @@ struct PackedResubmissions {
     var place = 0
     for (index, request) in recovery.requests.enumerated() {
       let count = recovery.counts[Int(request.state)]
-      var chain = Chain(first: UInt16(place), count: count, state: request.state, identifier: 0)
+      var chain = Chain(
+        first: UInt16(place), count: count, state: request.state, identifier: 0,
+        counter: request.counter)
       var current = request.state
       for _ in 0..<count {
         // SAFETY: recovery has checked the states of every request, and counted their descriptors.
@@ -227,6 +230,7 @@ struct PackedResubmissions {
       size: tableCount, window: window)
     chain.ticket.record = old.state
     chain.isResubmitted = true
+    chain.recordNumber = old.counter
     guard old.count == 1 else { return }
     let descriptor = unsafe Descriptor(at: table + Int(old.first) &* 16, flagsShift: 48)
     if descriptor.isIndirect { try chain.enter(descriptor, &memory) }

@@ -62,6 +62,18 @@ public struct SpanList: ~Copyable {
     @_noAllocation @_noLocks get { count == 1 ? slice(0) : nil }
   }
 
+  /// Copies as many bytes of ours into the runs as they have.
+  @_noAllocation @_noLocks
+  public func scatter(from source: UnsafePointer<UInt8>) {
+    var offset = 0
+    for index in 0..<count {
+      let run = slice(index)
+      // SAFETY: runs are checked guest memory; the source has the bytes for their sum.
+      unsafe cring_copy(run.pointer, source + offset, run.byteCount)
+      offset &+= run.byteCount
+    }
+  }
+
   /// Copies all runs to memory of ours with room for `totalByteCount`.
   @_noAllocation @_noLocks
   public func gather(into destination: UnsafeMutablePointer<UInt8>) {

@@ -94,6 +94,8 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
 
   public var publishedPosition: UInt32 { UInt32(publishedUsed) }
 
+  public var isSettled: Bool { @_noAllocation @_noLocks get { nextUsed == publishedUsed } }
+
   @_noAllocation @_noLocks
   public mutating func look() throws(QueueError) -> Bool {
     try availableCount() > 0 || recorder.hasResubmissions
@@ -125,7 +127,10 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   ) throws(QueueError) {
     if recorder.hasResubmissions { return try takeResubmission(&chain, &memory) }
     try takeAvailable(into: &chain, &memory)
-    if recorder.isOn { recorder.take(chain.ticket.id) }
+    if recorder.isOn {
+      chain.recordNumber = recorder.nextNumber
+      recorder.take(chain.ticket.id)
+    }
   }
 
   /// Takes a chain that was in flight before: the record has it.
@@ -134,9 +139,29 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   private mutating func takeResubmission(
     _ chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
-    guard let head = recorder.takeResubmission() else { return }
-    try start(head, &chain, &memory)
+    guard let request = recorder.takeResubmission() else { return }
+    try start(request, &chain, &memory)
+  }
+
+  public var resubmissionCount: Int {
+    @_noAllocation @_noLocks get { recorder.resubmissionCount }
+  }
+
+  @_noAllocation @_noLocks
+  public func startResubmission(
+    _ index: Int, in chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    guard let request = recorder.resubmission(index) else { return }
+    try start(request, &chain, &memory)
+  }
+
+  @_noAllocation @_noLocks
+  private func start(
+    _ request: RecordedRequest, _ chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError) {
+    try start(request.state, &chain, &memory)
     chain.isResubmitted = true
+    chain.recordNumber = request.counter
   }
 
   @_noAllocation @_noLocks

@@ -26,13 +26,13 @@ public struct SplitRecorder: ~Copyable {
 
   @usableFromInline let region: UnsafeMutablePointer<UInt8>?
   @usableFromInline let size: UInt16
-  private var counter: UInt64 = 0
+  @usableFromInline var counter: UInt64 = 0
   @usableFromInline var lastBatchHead: UInt16 = 0
   /// Heads that were completed since the used index was published; as many as the ring has at most.
   @usableFromInline let batch: UnsafeMutablePointer<UInt16>?
   @usableFromInline var batchCount = 0
   /// Heads to be taken again, before what is available.
-  private let resubmissions: UnsafeMutablePointer<UInt16>?
+  private let resubmissions: UnsafeMutablePointer<RecordedRequest>?
   @usableFromInline var resubmittedCount = 0
   @usableFromInline let resubmissionCount: Int
   /// Where the ring goes on; nil where the record does not say.
@@ -79,10 +79,11 @@ public struct SplitRecorder: ~Copyable {
     counter = (requests.last?.counter ?? 0) &+ 1
     unsafe lastBatchHead = cring_load16(region + Self.lastBatchHeadOffset)
     unsafe batch = .allocate(capacity: Int(layout.size))
-    unsafe resubmissions = .allocate(capacity: max(requests.count, 1))
+    let list = UnsafeMutablePointer<RecordedRequest>.allocate(capacity: max(requests.count, 1))
     for (index, request) in requests.enumerated() {
-      unsafe resubmissions?[index] = request.state
+      unsafe (list + index).initialize(to: request)
     }
+    unsafe resubmissions = list
     resubmissionCount = requests.count
     nextAvailable = goesOn ? usedIndex &+ UInt16(truncatingIfNeeded: requests.count) : nil
   }
@@ -161,13 +162,23 @@ public struct SplitRecorder: ~Copyable {
 
   /// The next chain of the time before, which the record has already.
   @_noAllocation @_noLocks
-  mutating func takeResubmission() -> UInt16? {
-    guard hasResubmissions, let heads = unsafe resubmissions else { return nil }
-    // SAFETY: below the count; every head in the list is below the ring's size.
-    let head = unsafe heads[resubmittedCount]
+  mutating func takeResubmission() -> RecordedRequest? {
+    guard hasResubmissions else { return nil }
+    let request = resubmission(resubmittedCount)
     resubmittedCount &+= 1
-    return head
+    return request
   }
+
+  /// One of the chains of the time before; its head is below the ring's size.
+  @_noAllocation @_noLocks
+  func resubmission(_ index: Int) -> RecordedRequest? {
+    guard index < resubmissionCount, let requests = unsafe resubmissions else { return nil }
+    // SAFETY: below the count.
+    return unsafe requests[index]
+  }
+
+  /// What the next chain will be known by in the record.
+  @inlinable var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
 
   /// Notes a chain that was taken; it is in flight from the last store on.
   ///

@@ -45,6 +45,17 @@ public protocol VirtQueueRing: ~Copyable {
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError)
 
+  /// Chains that were in flight when an earlier daemon ended; `takeChain` starts them first.
+  var resubmissionCount: Int { get }
+
+  /// Starts one of them without taking it.
+  func startResubmission(
+    _ index: Int, in chain: inout DescriptorChain, _ memory: inout MemoryView
+  ) throws(QueueError)
+
+  /// Whether the driver has been shown every chain that is finished; only `complete` changes that.
+  var isSettled: Bool { get }
+
   /// Finishes a chain, which was walked to its end; the driver sees it when `publish` is called.
   ///
   /// Any order is fine.

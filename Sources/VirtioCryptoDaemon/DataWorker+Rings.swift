@@ -1,3 +1,4 @@
+import CryptoDevice
 import EngineContract
 import HostEngines
 import QueueWorkers
@@ -61,6 +62,20 @@ extension InflightRecord {
   init?(_ setup: borrowing QueueSetup) {
     guard let region = setup.inflight else { return nil }
     self.init(slice: region.slice, capacity: region.capacity)
+  }
+}
+
+extension UndoLog {
+  /// Where requests are saved that write over themselves: with the record of requests in flight, if there is one.
+  init(_ setup: borrowing QueueSetup, _ layout: RequestLayout, resubmissionCount: Int) {
+    guard let annex = setup.inflight?.annex else {
+      self.init()
+      return
+    }
+    self.init(
+      head: annex.head, data: annex.data,
+      maximumRequestByteCount: Int(layout.maximumRequestByteCount),
+      resubmissionCount: resubmissionCount)
   }
 }
 

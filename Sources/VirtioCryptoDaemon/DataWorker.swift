@@ -122,7 +122,8 @@ final class DataWorkerSetup: @unchecked Sendable {
       crew, policy: settings.helpers.policy, ring: events.submissions, counters: counters.block)
     let processor = try RequestProcessor(
       layout: layout, sessions: sessions.view, table: offer.algorithms, slotCount: slotCount,
-      dirty: DirtyPages(queue.dirtyLogging, memory: queue.memory))
+      dirty: DirtyPages(queue.dirtyLogging, memory: queue.memory),
+      undo: UndoLog(queue, layout, resubmissionCount: ring.resubmissionCount))
     return WorkerLoop(
       queue: ring, memory: queue.memory.view, processor: processor, lane: lane,
       helpers: helpers, retirements: retirements, events: events, limiter: limiter,

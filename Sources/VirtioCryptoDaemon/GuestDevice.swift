@@ -169,6 +169,10 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   /// Data queues, and the control queue behind them.
   var queueCount: Int { offer.dataQueueCount + 1 }
 
+  var inflightAnnexByteCount: Int {
+    UndoLog.dataByteCount(maximumRequestByteCount: Int(offer.maximumRequestByteCount))
+  }
+
   func connectionOpened(_ frontend: FrontendChannel) {
     self.frontend = frontend
     lossIsLogged = false

@@ -1,12 +1,14 @@
 import CryptoDevice
 import CryptoTypes
+import Glibc
 import GuestMemory
+import LinuxSystem
 import VirtQueue
 import VirtioSpec
 
 /// A guest with data requests in every layout.
 ///
-/// Input: layout and engine (1 byte), then requests: how it lies in memory (2 bytes), which session's identifier to put in
+/// Input: layout, engine, and whether daemons die (1 byte), then requests: how it lies in memory (2 bytes), which session's identifier to put in
 /// (1 byte; from 192 on: none), room behind it (2 bytes), length (2 bytes), bytes.
 final class DataRequestsEntry: FuzzEntry {
   private let memory: ScriptedMemory
@@ -23,8 +25,11 @@ final class DataRequestsEntry: FuzzEntry {
     let stage = stages[Int(flags & 7) % stages.count]
     // Without an engine the outcome is the input's to choose.
     let isNull = flags & 8 != 0
+    // Each request is taken by one daemon, which dies with the result written and not shown, and answered by the next.
+    let dies = flags & 16 != 0
+    if dies { stage.beginRecord() }
     var ring = ScriptedRing(memory)
-    var queue = try ring.deviceEnd()
+    var queue = try ring.deviceEnd(record: dies ? stage.record : nil)
     var view = memory.map.view
     while !input.isAtEnd {
       let shapeByte = input.byte()
@@ -41,8 +46,16 @@ final class DataRequestsEntry: FuzzEntry {
       ring.post(request, writableByteCount: room, shape)
       let status: UInt8?
       do {
-        status = try stage.serve(
-          &queue, &view, outcome: isNull ? CryptoOutcome(rawValue: shapeByte >> 4) ?? .ok : nil)
+        let outcome = isNull ? CryptoOutcome(rawValue: shapeByte >> 4) ?? .ok : nil
+        if dies {
+          try stage.takeAndDie(&queue, &view, ring, memory, outcome: outcome)
+          // A daemon that answered before it could die.
+          if ring.usedByteCount() != nil { continue }
+          queue = try ring.deviceEnd(record: stage.record)
+          status = try stage.goOn(&queue, &view, ring, memory, outcome: outcome)
+        } else {
+          status = try stage.serve(&queue, &view, outcome: outcome)
+        }
       } catch let error as QueueError {
         throw Finding("a well-formed chain is a ring's fault: \(error)")
       }
@@ -80,6 +93,14 @@ private final class Stage {
   private static let sessionCapacity = 256
   private let device: OfferedDevice
   private var processor: RequestProcessor
+  /// Of a daemon that dies.
+  private var dying: RequestProcessor
+  /// What it leaves behind beside guest memory.
+  let record: GuestSlice
+  private let keptMemory: MappedMemory
+  /// What guest memory was when it began, and whether it is worth comparing what it and the next one answer.
+  private var before: [UInt8] = []
+  private var expected: (status: UInt8, answer: [UInt8]?) = (0, nil)
   /// Identifiers, the last one of a session that is gone.
   let sessions: [UInt64]
 
@@ -92,9 +113,24 @@ private final class Stage {
     let core = device.core
     let features = layout.isNegotiated ? core.offer.features : 0
     core.negotiate(features: features)
+    let most = Int(OfferedDevice.maximumRequestByteCount)
+    let dataByteCount = UndoLog.dataByteCount(maximumRequestByteCount: most)
+    keptMemory = try MappedMemory(reserving: 4096 + UndoLog.headByteCount + dataByteCount)
+    let kept = keptMemory.base.assumingMemoryBound(to: UInt8.self)
+    record = GuestSlice(pointer: kept, byteCount: ScriptedRing.recordByteCount)
+    func undo() -> UndoLog {
+      UndoLog(
+        head: GuestSlice(pointer: kept + 4096, byteCount: UndoLog.headByteCount),
+        data: GuestSlice(
+          pointer: kept + 4096 + UndoLog.headByteCount, byteCount: dataByteCount),
+        maximumRequestByteCount: most, resubmissionCount: 0)
+    }
     processor = try RequestProcessor(
       layout: core.offer.layout(features: features), sessions: core.sessions.view,
-      table: core.offer.algorithms, slotCount: 4)
+      table: core.offer.algorithms, slotCount: 4, undo: undo())
+    dying = try RequestProcessor(
+      layout: core.offer.layout(features: features), sessions: core.sessions.view,
+      table: core.offer.algorithms, slotCount: 4, undo: undo())
     var made = try StandardSessions.all.compactMap { session -> UInt64? in
       guard session.request.service != .akcipher || layout.dialect.hasAKCipher else { return nil }
       return try session.create(in: core)
@@ -112,28 +148,98 @@ private final class Stage {
     _ queue: inout SplitQueue, _ view: inout MemoryView, outcome: CryptoOutcome?
   ) throws -> UInt8? {
     guard try queue.look() else { return nil }
+    let (slot, written, _) = try take(&queue, &view, with: &processor, outcome)
+    defer { processor.slots.release(slot) }
+    queue.complete(slot.pointee.ticket, writtenByteCount: written)
+    _ = queue.publish()
+    processor.forgetFinished()
+    try require(!slot.pointee.isBounced, "a bounce buffer was not given back")
+    return device.core.offer.dialect.hasASYM ? nil : slot.pointee.status
+  }
+
+  /// Takes a request and writes its answer, with nothing shown to the driver; whether an engine was asked for it.
+  private func take(
+    _ queue: inout SplitQueue, _ view: inout MemoryView, with processor: inout RequestProcessor,
+    _ outcome: CryptoOutcome?
+  ) throws -> (UnsafeMutablePointer<RequestSlot>, UInt32, wasReady: Bool) {
     guard processor.canBegin, let slot = processor.slots.take() else {
       throw Finding("a slot or a bounce buffer was not given back")
     }
-    defer { processor.slots.release(slot) }
     var chain = DescriptorChain()
-    try queue.takeChain(into: &chain, &view)
-    try chain.readAhead(&view)
-    let written: UInt32
-    switch try processor.begin(&chain, memory: &view, slot: slot) {
-    case .answered(let count): written = count
-    case .ready:
-      if let outcome {
-        slot.pointee.operation.outcome = outcome
-      } else {
-        device.lane.runner.run(
-          UnsafeMutableRawPointer(slot).assumingMemoryBound(to: CryptoOperation.self))
+    do {
+      try queue.takeChain(into: &chain, &view)
+      try chain.readAhead(&view)
+      switch try processor.begin(&chain, memory: &view, slot: slot) {
+      case .answered(let count): return (slot, count, false)
+      case .ready:
+        if let outcome {
+          slot.pointee.operation.outcome = outcome
+        } else {
+          device.lane.runner.run(
+            UnsafeMutableRawPointer(slot).assumingMemoryBound(to: CryptoOperation.self))
+        }
+        return (slot, processor.finish(slot), true)
       }
-      written = processor.finish(slot)
+    } catch {
+      processor.slots.release(slot)
+      throw error
     }
+  }
+
+  // MARK: - A daemon that dies, and the next one
+
+  /// A record that nobody has begun, and nothing saved.
+  func beginRecord() {
+    memset(record.pointer, 0, record.byteCount)
+    processor.endRollBack()
+  }
+
+  /// Takes the request and writes its answer; what an engine was not asked for is shown, too.
+  func takeAndDie(
+    _ queue: inout SplitQueue, _ view: inout MemoryView, _ ring: ScriptedRing,
+    _ memory: ScriptedMemory, outcome: CryptoOutcome?
+  ) throws {
+    guard try queue.look() else { return }
+    before = memory.content
+    let isRepeatable = outcome != nil || ring.request.dropFirst().first.map { $0 < 4 } ?? false
+    let (slot, written, wasReady) = try take(&queue, &view, with: &dying, outcome)
+    defer {
+      dying.forgetFinished()
+      dying.slots.release(slot)
+    }
+    expected = (slot.pointee.status, isRepeatable ? ring.answer : nil)
+    guard !wasReady else { return }
     queue.complete(slot.pointee.ticket, writtenByteCount: written)
     _ = queue.publish()
-    try require(!slot.pointee.isBounced, "a bounce buffer was not given back")
-    return device.core.offer.dialect.hasASYM ? nil : slot.pointee.status
+  }
+
+  /// Answers the request that the dead daemon had: as if it had never been begun, or with an error where the result lies
+  /// over the request and that was not saved.
+  func goOn(
+    _ queue: inout SplitQueue, _ view: inout MemoryView, _ ring: ScriptedRing,
+    _ memory: ScriptedMemory, outcome: CryptoOutcome?
+  ) throws -> UInt8? {
+    try require(queue.resubmissionCount == 1, "the record has not the request that was taken")
+    var chain = DescriptorChain()
+    try queue.startResubmission(0, in: &chain, &view)
+    try processor.rollBack(&chain, memory: &view)
+    processor.endRollBack()
+    let isRestored = memory.content == before
+    let (slot, written, _) = try take(&queue, &view, with: &processor, outcome)
+    defer { processor.slots.release(slot) }
+    queue.complete(slot.pointee.ticket, writtenByteCount: written)
+    _ = queue.publish()
+    processor.forgetFinished()
+    let status = slot.pointee.status
+    if ring.isOverItself && !isRestored {
+      try require(
+        status != VirtioCryptoStatus.ok.rawValue, "a result was computed from half a result")
+    } else {
+      try require(status == expected.status, "two daemons answer otherwise")
+      if let answer = expected.answer {
+        try require(ring.answer == answer, "two daemons compute otherwise")
+      }
+    }
+    return device.core.offer.dialect.hasASYM ? nil : status
   }
 }

@@ -112,6 +112,11 @@ final class ScriptedMemory {
     return bytes
   }
 
+  /// All of it.
+  var content: [UInt8] {
+    regions.flatMap { Array(UnsafeBufferPointer(start: $0.base, count: $0.byteCount)) }
+  }
+
   func read32(at address: UInt64) -> UInt32 {
     read(4, at: address).reversed().reduce(0) { $0 << 8 | UInt32($1) }
   }

@@ -47,14 +47,22 @@ struct ScriptedRing {
   init(_ memory: ScriptedMemory) { self.memory = memory }
 
   /// The device's end; the ring is where it was left.
-  func deviceEnd() throws -> SplitQueue {
-    try SplitQueue(
-      layout: SplitQueueLayout(
-        size: Self.size, descriptorTable: memory.slice(Self.tableAddress, 16 * Self.size),
-        availableRing: memory.slice(Self.availableAddress, 6 + 2 * Self.size),
-        usedRing: memory.slice(Self.usedAddress, 6 + 8 * Self.size)),
-      eventIndex: false, nextAvailable: posted)
+  ///
+  /// - `record`: where requests in flight are recorded, with `recordByteCount` bytes; nil: nowhere.
+  func deviceEnd(record: GuestSlice? = nil) throws -> SplitQueue {
+    let layout = try SplitQueueLayout(
+      size: Self.size, descriptorTable: memory.slice(Self.tableAddress, 16 * Self.size),
+      availableRing: memory.slice(Self.availableAddress, 6 + 2 * Self.size),
+      usedRing: memory.slice(Self.usedAddress, 6 + 8 * Self.size))
+    guard let record else {
+      return try SplitQueue(layout: layout, eventIndex: false, nextAvailable: posted)
+    }
+    return try SplitQueue(
+      layout: layout, eventIndex: false, nextAvailable: posted,
+      recorder: SplitRecorder(
+        InflightRecord(slice: record, capacity: UInt16(Self.size)), layout: layout))
   }
+  static let recordByteCount = 16 * (size + 1)
 
   /// Puts a request into memory and its chain into the ring.
   mutating func post(_ request: [UInt8], writableByteCount: Int, _ shape: Shape) {
@@ -66,9 +74,9 @@ struct ScriptedRing {
       memory.write(Array(rest.prefix(segment.byteCount)), at: segment.address)
       rest = rest.dropFirst(segment.byteCount)
     }
-    // In place: over the request's own last bytes.
+    // In place: over the request's own last bytes, with the status behind them.
     if shape.isInPlace, let last = readable.last {
-      next = last.address + UInt64(max(0, last.byteCount - writableByteCount))
+      next = last.address + UInt64(max(0, last.byteCount - max(0, writableByteCount - 1)))
     }
     writable = Self.cut(writableByteCount, shape.writableCuts, from: &next)
     if !shape.isInPlace {
@@ -132,6 +140,16 @@ struct ScriptedRing {
     bytes.elementsEqual(Self.untouchedBytes.prefix(bytes.count))
   }
   private static let untouchedBytes = [UInt8](repeating: untouched, count: mostByteCount)
+
+  /// Whether the writable part shares bytes with the readable one.
+  var isOverItself: Bool {
+    writable.contains { one in
+      readable.contains {
+        one.byteCount > 0 && $0.byteCount > 0 && one.address < $0.address + UInt64($0.byteCount)
+          && $0.address < one.address + UInt64(one.byteCount)
+      }
+    }
+  }
 
   /// The readable part, which a device leaves as it is.
   var request: [UInt8] { readable.flatMap { memory.read($0.byteCount, at: $0.address) } }

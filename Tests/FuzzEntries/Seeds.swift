@@ -112,7 +112,8 @@ private enum DataSeeds {
     }
   }
 
-  private static var inSessions: [[UInt8]] {
+  /// `dying`: each in place, in one piece and in several, taken by a daemon that dies over it.
+  private static func inSessions(dying: Bool = false) -> [[UInt8]] {
     let layouts: [(UInt8, RequestFormat, Bool)] = [
       (0, .legacy, false), (1, .revision1, false), (1, .stateless, true),
       (2, .draftV15, false), (2, .draftV15, true), (3, .draftV15WithoutSessions, true),
@@ -123,10 +124,15 @@ private enum DataSeeds {
         if case .akcipher = spec, format.dialect.isDraftV15 { return nil }
         let request = CryptoRequestBuilder.data(
           operation(spec, sessionID: isStateless ? nil : 1), format: format)
+        let which = isStateless ? 255 : UInt8(number)
+        if dying {
+          return [flags | 16] + record(request, which: which, flags: 4)
+            + record(request, which: which, flags: 6, cuts: UInt8(number % 3) * 0x10 + 0x12)
+        }
         // In one piece and in several, direct and indirect, in place, and across regions.
         return [flags | (number % 7 == 6 ? 8 : 0)]
           + record(
-            request, which: isStateless ? 255 : UInt8(number), flags: UInt8(number & 7),
+            request, which: which, flags: UInt8(number & 7),
             cuts: UInt8(truncatingIfNeeded: number * 37))
       }
     }
@@ -157,7 +163,7 @@ private enum DataSeeds {
   }
 
   static var all: [[UInt8]] {
-    inSessions + signatures
+    inSessions() + inSessions(dying: true) + signatures
       + ASYMSeeds.all.enumerated().map { number, request in
         [4] + record(request, which: 255, flags: UInt8(number & 3), cuts: UInt8(number % 3) * 0x11)
       }

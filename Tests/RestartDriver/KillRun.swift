@@ -140,7 +140,7 @@ final class KillRun {
       idle[index].swapAt(place, idle[index].count - 1)
       let number = idle[index].removeLast()
       let rider = riders[index][number]
-      try rider.placed.wipeAnswer(in: memory)
+      try rider.renew(in: memory)
       if settings.sessions == .lost, let kind = sessionSpecs.firstIndex(of: rider.session) {
         try rider.placed.setSession(sessions[kind], in: memory)
       }
@@ -170,6 +170,7 @@ final class KillRun {
       riders[index][number].isInFlight = false
       idle[index].append(number)
       report.requests += 1
+      if riders[index][number].isInPlace { report.inPlace += 1 }
       if riders[index][number].isOfSession { report.sessionRequests += 1 }
       try check(riders[index][number], used)
     }
@@ -212,6 +213,7 @@ final class KillRun {
     // What was finished before the end is no answer of the next daemon's.
     for index in queues.indices { _ = try take(index) }
     report.inFlight += riders.joined().count { $0.isInFlight }
+    report.inPlaceInFlight += riders.joined().count { $0.isInFlight && $0.isInPlace }
     waiting = Set(queues.indices)
     try host.start()
     frontend = try host.connect()

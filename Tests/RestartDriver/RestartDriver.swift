@@ -108,8 +108,11 @@ struct KillReport {
   var requests = 0
   /// Those of them that were of a session.
   var sessionRequests = 0
-  /// Requests that were in flight when the daemon had ended, over all kills.
+  /// Those whose result was to be written over their source.
+  var inPlace = 0
+  /// Requests that were in flight when the daemon had ended, over all kills, and those of them in place.
   var inFlight = 0
+  var inPlaceInFlight = 0
   var lost = 0
   var wrong = 0
   var duplicated = 0
@@ -130,7 +133,8 @@ struct KillReport {
       return String(format: "%.1f", Double(sorted[index]) / 1e6)
     }
     return "ring=\(ring.rawValue) kills=\(kills) requests=\(requests) "
-      + "of-sessions=\(sessionRequests) in-flight=\(inFlight) "
+      + "of-sessions=\(sessionRequests) in-place=\(inPlace) "
+      + "in-flight=\(inFlight) in-place-in-flight=\(inPlaceInFlight) "
       + "lost=\(lost) wrong=\(wrong) "
       + "duplicated=\(duplicated) invsess=\(invalidSessions) "
       + "wait-median-ms=\(milliseconds(sorted.count / 2)) "

@@ -11,10 +11,25 @@ struct Rider {
   var session: SessionSpec
   /// False: it brings its key along.
   var isOfSession: Bool
+  /// What stood where the result goes, for requests that are overwritten by it.
+  var source: [UInt8]
+  var isInPlace: Bool
   var isInFlight = false
 }
 
 extension Rider {
+  /// Makes it one that can be sent: no answer, and its source, where that is not what was sent first any more.
+  func renew(in memory: GuestRAM) throws {
+    try placed.wipeAnswer(in: memory)
+    guard isInPlace else { return }
+    var position = 0
+    for segment in placed.source {
+      let end = position + Int(segment.byteCount)
+      try memory.write(source[position..<end], at: segment.guestAddress)
+      position = end
+    }
+  }
+
   /// The sessions that requests are of, which a guest opens.
   static func sessions(_ random: inout SeededRandom) -> [SessionSpec] {
     [
@@ -27,7 +42,7 @@ extension Rider {
     ]
   }
 
-  /// Places a random request of a session; its source is not its destination, so that it can be sent again.
+  /// Places a random request of a session; one in three of those with a destination has it where its source is.
   init(
     _ session: SessionSpec, id: UInt64?, format: RequestFormat, queue: DriverQueue,
     memory: GuestRAM, random: inout SeededRandom
@@ -49,6 +64,7 @@ extension Rider {
     var plan = RequestPlan()
     if random.next() % 3 == 0 { plan.source = .random(seed: random.next(), maximum: 4) }
     if random.next() % 3 == 0 { plan.destination = .random(seed: random.next(), maximum: 4) }
+    plan.isInPlace = random.next() % 3 == 0 && !answer.output.isEmpty
     plan.isIndirect = random.next() % 4 != 0
     placed = try PlacedRequest(
       CryptoRequestBuilder.data(operation, format: format), plan: plan, in: memory)
@@ -57,5 +73,7 @@ extension Rider {
     result = answer.result
     self.session = session
     isOfSession = id != nil
+    source = operation.source
+    isInPlace = plan.isInPlace
   }
 }

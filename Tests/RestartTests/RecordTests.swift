@@ -12,6 +12,11 @@ import VirtioSpec
 /// back-end has left something in it; and notifications in messages.
 @Suite("Records", .serialized)
 struct RecordTests {
+  /// What stands in the annex of the record of a request in place.
+  enum Saved: CaseIterable {
+    case whole, nothing, ofAnother, empty, longerThanItsBuffers, longerThanItsPlace, endless
+  }
+
   /// A front-end with guest memory and a record for one queue of 64 descriptors.
   private final class Guest {
     let frontend: Frontend
@@ -65,6 +70,25 @@ struct RecordTests {
       return (status, try PlacedRequest.content(of: placed.destination, in: memory))
     }
 
+    /// Puts into the annex what a daemon would that was to compute the first chain in place: its head is on the page behind
+    /// the record, with 16 bytes for each of 64 requests from 64 on, and their bytes on the pages behind that.
+    func save(_ bytes: [UInt8], _ saved: Saved) {
+      let index = 5
+      let stride = (Int(record.byteCount) - 8192) / 64
+      for (offset, byte) in bytes.enumerated() { set(byte, 8192 + index * stride + offset) }
+      let byteCount =
+        switch saved {
+        case .whole, .nothing, .ofAnother: bytes.count
+        case .empty: 0
+        case .longerThanItsBuffers: 4000
+        case .longerThanItsPlace: stride + 1
+        case .endless: -1
+        }
+      set(Int64(byteCount), 4096 + 64 + 16 * index + 8)
+      guard saved != .nothing else { return }
+      set(UInt64(saved == .ofAnother ? 6 : 5), 4096 + 64 + 16 * index)
+    }
+
     /// Says in the record that the ring's first chain is in flight, as another back-end would.
     func recordFirstChain(_ head: UInt16) throws {
       set(UInt16(64), 10)
@@ -76,6 +100,7 @@ struct RecordTests {
         let ring = try memory.pointer(at: queue.layout.descriptorTable, byteCount: 16)
         let word = ring.load(fromByteOffset: 8, as: UInt64.self)
         set(UInt16(1), 32 + 6)
+        set(UInt64(5), 32 + 8)
         set(word >> 32 | word << 32, 32 + 16)
         set(ring.load(as: UInt64.self), 32 + 24)
         set(UInt8(1), 32)
@@ -138,6 +163,34 @@ struct RecordTests {
     let (next, _, nextHead) = try guest.post(isInPlace: true)
     if guest.queue.publish() { try guest.queue.kick() }
     #expect(try guest.answer(next, nextHead).0 == VirtioCryptoStatus.ok.rawValue)
+  }
+
+  /// What the daemon before saved is put back, and the request computed from that; one for which nothing good is saved was
+  /// never begun, whatever stands there.
+  @Test(arguments: [RingKind.split, .packed], Saved.allCases)
+  func requestInPlaceIsComputedFromWhatWasSaved(ring: RingKind, saved: Saved) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    // Begun by a daemon that saves.
+    try guest.frontend.startQueue(0, guest.queue)
+    _ = try guest.frontend.stopQueue(0)
+    let (placed, expected, head) = try guest.post(isInPlace: true)
+    _ = guest.queue.publish()
+    try guest.recordFirstChain(head)
+    let source = try PlacedRequest.content(of: placed.source, in: guest.memory)
+    if saved == .whole {
+      let destination = try #require(placed.destination.first)
+      try guest.memory.fill(destination.guestAddress, byteCount: 40, with: 0xEE)
+    }
+    guest.save(source + [PlacedRequest.untouched], saved)
+    try guest.frontend.startQueue(0, guest.queue)
+    let answer = try guest.answer(placed, head)
+    #expect(answer.0 == VirtioCryptoStatus.ok.rawValue)
+    #expect(answer.1 == expected)
+    // And on as if nothing had been.
+    let (after, _, afterHead) = try guest.post(isInPlace: true)
+    if guest.queue.publish() { try guest.queue.kick() }
+    #expect(try guest.answer(after, afterHead) == (answer.0, expected))
   }
 
   @Test(arguments: [RingKind.split, .packed])

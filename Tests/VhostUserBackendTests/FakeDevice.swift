@@ -34,6 +34,9 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     var status: UInt8 = 0
     /// By ring: bytes of its part of the buffer of requests in flight, and its events.
     var inflight: [Int: Int] = [:]
+    /// What it wants beside each record, and where that was: how far head and data are from the queue's region.
+    var annexByteCount = 0
+    var annexes: [Int: (head: Int, data: Int?)] = [:]
     var kicks: [Int: Int32] = [:]
     var callEvents: [Int: Int32] = [:]
     var errors: [Int: Int32] = [:]
@@ -64,6 +67,7 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
       | ProtocolFeature.logSharedMemory
   }
   var queueCount: Int { 3 }
+  var inflightAnnexByteCount: Int { state.withLock { $0.annexByteCount } }
   var status: UInt8 {
     get { state.withLock { $0.status } }
     set { state.withLock { $0.status = newValue } }
@@ -87,6 +91,14 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
     // Touching the end of the ring's memory proves that it is mapped.
     let last = setup.usedRing.pointer[setup.usedRing.byteCount - 1]
     let inflight = setup.inflight?.slice.byteCount
+    let annex = setup.inflight.flatMap { region in
+      region.annex.map { annex in
+        (
+          head: annex.head.pointer - region.slice.pointer,
+          data: annex.data.map { $0.pointer - region.slice.pointer }
+        )
+      }
+    }
     let events = (setup.kickRawValue, setup.callRawValue, setup.errorRawValue)
     let logging = setup.dirtyLogging
     let logEvent = setup.logEventRawValue
@@ -97,6 +109,7 @@ final class FakeDevice: VhostUserDevice, @unchecked Sendable {
       $0.bases[index] = base
       $0.lastByteOfUsedRing[index] = last
       $0.inflight[index] = inflight
+      $0.annexes[index] = annex
       ($0.kicks[index], $0.callEvents[index], $0.errors[index]) = events
       $0.logging[index] = logging
       $0.logEvents[index] = logEvent

@@ -149,6 +149,51 @@ extension OneAtATime {
       #expect(harness.device.running == [1, 2])
     }
 
+    /// Heads on the page behind all regions, data behind all heads; as much of it as the buffer has room for.
+    @Test(arguments: [
+      (8320, 0, 0), (20480 - 4096, 0, 0), (20480, 2, 0), (20480 + 65536, 2, 1), (151_552, 2, 2),
+    ])
+    func whatADeviceWantsBesideItsRecordsIsBehindThem(
+      byteCount: Int, headCount: Int, dataCount: Int
+    ) throws {
+      let (harness, frontend) = try connect()
+      harness.device.state.withLock { $0.annexByteCount = 65536 }
+      frontend.send(
+        .getInflightDescriptor, InflightPayload(queueCount: 2, queueSize: 256).encoded())
+      let reply = try frontend.answerWithDescriptors(to: .getInflightDescriptor)
+      for descriptor in reply.descriptors { _ = FileDescriptor(owning: descriptor) }
+      #expect(try InflightPayload(parsing: reply.payload.span).mmapByteCount == 151_552)
+      let region = try GuestRegion()
+      let kick = try Event()
+      frontend.setMemory([region])
+      let file = try sealedFile(byteCount)
+      let payload = InflightPayload(
+        mmapByteCount: UInt64(byteCount), queueCount: 2, queueSize: 256)
+      #expect(try set(frontend, payload, file) == 0)
+      for index in 0..<3 as Range<UInt32> {
+        frontend.setUpRing(index, in: region, kick: kick)
+        frontend.enableRing(index)
+      }
+      try frontend.settle()
+      let annexes = harness.device.state.withLock { $0.annexes }
+      #expect(Set(annexes.keys) == Set(0..<headCount))
+      for (index, annex) in annexes {
+        #expect(annex.head == 12288 + 4096 * index - 4160 * index)
+        let data = index < dataCount ? 20480 + 65536 * index - 4160 * index : nil
+        #expect(annex.data == data)
+      }
+    }
+
+    @Test func annexesBeyondAllMeasureAreLeftOut() throws {
+      let (harness, frontend) = try connect()
+      harness.device.state.withLock { $0.annexByteCount = 1 << 37 }
+      frontend.send(
+        .getInflightDescriptor, InflightPayload(queueCount: 2, queueSize: 256).encoded())
+      let reply = try frontend.answerWithDescriptors(to: .getInflightDescriptor)
+      for descriptor in reply.descriptors { _ = FileDescriptor(owning: descriptor) }
+      #expect(try InflightPayload(parsing: reply.payload.span).mmapByteCount == 2 * 4160)
+    }
+
     /// A front-end that has been told where a ring is says itself where it goes on: the record is begun anew.
     @Test func ringThatWasTakenBackHasNoRecord() throws {
       let (_, frontend) = try connect()
