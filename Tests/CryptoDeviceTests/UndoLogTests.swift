@@ -6,8 +6,7 @@ import Testing
 
 /// What one daemon saves, and what the next one makes of it.
 @Suite final class UndoLogTests {
-  private static let maximum = 4096
-  private static let dataByteCount = UndoLog.dataByteCount(maximumRequestByteCount: maximum)
+  private static let dataByteCount = UndoLog.dataByteCount(maximumRequestByteCount: 4096)
   private let memory: MappedMemory
 
   init() throws {
@@ -21,7 +20,7 @@ import Testing
 
   /// A daemon's log.
   private func log(
-    resubmissionCount: Int = 0, maximum: Int = Self.maximum, hasData: Bool = true
+    resubmissionCount: Int = 0, maximum: Int = 4096, hasData: Bool = true
   ) -> UndoLog {
     let data = GuestSlice(
       pointer: head.pointer + UndoLog.headByteCount, byteCount: Self.dataByteCount)
@@ -45,10 +44,11 @@ import Testing
     save(7, &first, 0, number: 1)
     save(8, &first, 63, number: 2)
     let next = log(resubmissionCount: 2)
-    #expect(next.isOn && saved(next, 1) == [7, 7, 7] && saved(next, 2) == [8, 8, 8])
-    #expect(saved(next, 3) == nil && saved(next, 0) == nil)
+    let found = (0..<4 as Range<UInt64>).map { saved(next, $0) }
+    #expect(found == [nil, [7, 7, 7], [8, 8, 8], nil])
     next.clear()
-    #expect(saved(next, 1) == nil && saved(next, 2) == nil)
+    let left = (0..<4 as Range<UInt64>).compactMap { saved(next, $0) }
+    #expect(left.isEmpty)
   }
 
   /// Neither what stood there before, under its own number or the new one, nor what is not there yet.
@@ -57,42 +57,47 @@ import Testing
     save(7, &first, 0, number: 1)
     _ = first.begin(0)
     let next = log(resubmissionCount: 2)
-    #expect(saved(next, 1) == nil && saved(next, 2) == nil)
+    let found = [1, 2].compactMap { saved(next, $0) }
+    #expect(found.isEmpty)
   }
 
   @Test func aPlaceIsHeldUntilTheDriverKnows() throws {
     var log = log()
-    var pool = try BouncePool(maximumRequestByteCount: Self.maximum)
+    var pool = try BouncePool(maximumRequestByteCount: 4096)
     let index = pool.take()
     save(7, &log, index, number: 1)
-    #expect(log.holds(index) && !log.hasFinished)
     log.finish(index)
-    #expect(log.holds(index) && log.hasFinished && pool.take() != index)
-    #expect(saved(log, 1) == [7, 7, 7])
+    let (isHeld, isFinished, other) = (log.holds(index), log.hasFinished, pool.take())
+    #expect(isHeld && isFinished && other != index)
+    let found = saved(log, 1)
+    #expect(found == [7, 7, 7])
     pool.release(all: log.takeFinished())
-    #expect(!log.holds(index) && !log.hasFinished && pool.take() == index)
+    let (isStillHeld, next) = (log.holds(index) || log.hasFinished, pool.take())
+    #expect(!isStillHeld && next == index)
   }
 
   /// One that begins with requests in flight cannot know whether they were begun; nor can the one after it, nor one that
   /// comes after a daemon that had no room to save anything.
   @Test func whatWasNotSavedIsNotBelieved() {
-    #expect(!log(resubmissionCount: 1).isOn)
-    #expect(!log(resubmissionCount: 1).isOn)
+    var areOn = [log(resubmissionCount: 1).isOn, log(resubmissionCount: 1).isOn]
+    #expect(areOn == [false, false])
     var first = log()
     save(7, &first, 0, number: 1)
-    #expect(!log(maximum: Self.maximum * 64, hasData: false).isOn)
-    #expect(!log(resubmissionCount: 1).isOn)
+    areOn = [log(maximum: 4096 * 64, hasData: false).isOn, log(resubmissionCount: 1).isOn]
+    #expect(areOn == [false, false])
     let anew = log()
-    #expect(anew.isOn && saved(anew, 1) == nil)
+    let (isOn, found) = (anew.isOn, saved(anew, 1))
+    #expect(isOn && found == nil)
   }
 
   /// Another `max-request`, another layout.
   @Test func anotherLayoutIsNotBelieved() {
     var first = log()
     save(7, &first, 0, number: 1)
-    #expect(!log(resubmissionCount: 1, maximum: Self.maximum / 2).isOn)
-    #expect(!log(resubmissionCount: 1).isOn)
-    let other = log(maximum: Self.maximum / 2)
-    #expect(other.isOn && saved(other, 1) == nil)
+    let areOn = [log(resubmissionCount: 1, maximum: 2048).isOn, log(resubmissionCount: 1).isOn]
+    #expect(areOn == [false, false])
+    let other = log(maximum: 2048)
+    let (isOn, found) = (other.isOn, saved(other, 1))
+    #expect(isOn && found == nil)
   }
 }
