@@ -39,6 +39,20 @@ public struct PlacedRequest: Sendable {
     if let address = statusAddress { try memory.fill(address, byteCount: 1, with: Self.untouched) }
   }
 
+  /// Makes the request one that can be sent again: no answer, and where that lay over the source, the source's bytes.
+  public func renew(_ sourceBytes: [UInt8], in memory: GuestRAM) throws(FrontendError) {
+    try wipeAnswer(in: memory)
+    guard let first = source.first, first.guestAddress == destination.first?.guestAddress else {
+      return
+    }
+    var position = 0
+    for segment in source {
+      let end = min(position + Int(segment.byteCount), sourceBytes.count)
+      try memory.write(sourceBytes[position..<end], at: segment.guestAddress)
+      position = end
+    }
+  }
+
   /// Names another session in a data request's header, unless that lies shredded.
   public func setSession(_ session: UInt64, in memory: GuestRAM) throws(FrontendError) {
     guard let headerAddress else { return }

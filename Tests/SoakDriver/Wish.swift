@@ -94,8 +94,7 @@ struct WishSource {
   private mutating func wish(_ session: SessionSpec, _ operation: OperationSpec) -> Wish {
     let isStateless = source.upTo(3) == 0
     var plan = source.plan()
-    // Requests are sent again as they are, and the session in their header is changed.
-    plan.isInPlace = false
+    // The session in the header of requests that are sent again is changed.
     if !isStateless, case .shredded = plan.front { plan.front = .joined }
     let answer = ReferenceCrypto.answer(to: operation)
     return Wish(
