@@ -4,10 +4,10 @@ import CRingShims
 ///
 /// A page whose bit was cleared before it was written must have it again afterwards, so bits are set behind the writes:
 /// `note` takes down what was written, `flush` sets the bits before the driver sees a result, `markRing` those of the
-/// ring's own parts behind its index. Requests of a batch often write to the same pages: of what lies in pages that were
-/// noted last, two comparisons are all. A bit that is set already is only looked at, which leaves the line of the log
-/// shared; the fence in front keeps that look behind the writes. The ring's parts are marked whole: that is a byte or two
-/// of the log.
+/// ring's own parts behind its index. Requests of a batch often write to the same pages: what lies in pages that were
+/// noted last is known by two comparisons, which is why those are made where the request is finished and everything else
+/// out of line. A bit that is set already is only looked at, which leaves the line of the log shared; the fence in front
+/// keeps that look behind the writes. The ring's parts are marked whole: that is a byte or two of the log.
 ///
 /// Where nothing is logged, `isOn` is all that is ever looked at. Used by one thread.
 @safe
@@ -30,6 +30,11 @@ public struct DirtyPages: ~Copyable {
     var last: UInt64
 
     @_noAllocation @_noLocks
+    init(first: UInt64, last: UInt64) {
+      self.first = first
+      self.last = last
+    }
+
     init(address: UInt64, byteCount: UInt64) {
       first = address >> 12
       // Wrapping: what runs over 2^64 is beyond the end of every log.
@@ -38,26 +43,27 @@ public struct DirtyPages: ~Copyable {
     }
   }
 
-  /// Addresses of ours, all in one region, whose pages are those of a run that is noted.
+  /// Addresses of ours, all in one region, whose pages are noted.
   @usableFromInline
   struct Window {
     @usableFromInline var start: UInt64 = 0
     @usableFromInline var byteCount: UInt64 = 0
-    /// The run's index; of no meaning where the window is empty.
-    var run = 0
 
     init() {}
 
+    /// Whether a run's first byte and its last are inside; of an empty run, something that does not matter.
     @_noAllocation @_noLocks
-    @inlinable
+    @inlinable @inline(__always)
     func contains(_ address: UInt64, _ count: UInt64) -> Bool {
-      let offset = address &- start
-      return offset < byteCount && count <= byteCount &- offset
+      // Wrapping: what lies below the start is beyond any size.
+      let first = address &- start
+      let last = first &+ count &- 1
+      return first < byteCount && last < byteCount
     }
   }
 
   public let isOn: Bool
-  @usableFromInline let includesBuffers: Bool
+  private let includesBuffers: Bool
   private let bits: UnsafeMutablePointer<UInt8>
   private let pageCount: UInt64
   private let regions: UnsafeMutablePointer<Region>
@@ -69,6 +75,8 @@ public struct DirtyPages: ~Copyable {
   /// The region that was hit last.
   private var last = 0
   /// The pages that outputs and status bytes were last written to, which lie apart as a rule.
+  ///
+  /// Empty behind each `flush`, and where buffers are not logged.
   @usableFromInline var outputs = Window()
   @usableFromInline var statuses = Window()
 
@@ -113,9 +121,7 @@ public struct DirtyPages: ~Copyable {
   @inlinable
   public mutating func note(_ pointer: UnsafeMutablePointer<UInt8>, byteCount: Int) {
     let address = UInt64(UInt(bitPattern: pointer))
-    guard includesBuffers, byteCount > 0, !outputs.contains(address, UInt64(byteCount)) else {
-      return
-    }
+    guard byteCount > 0, !outputs.contains(address, UInt64(byteCount)) else { return }
     outputs = noted(address, UInt64(byteCount), outputs)
   }
 
@@ -124,8 +130,25 @@ public struct DirtyPages: ~Copyable {
   @inlinable
   public mutating func noteStatus(_ pointer: UnsafeMutablePointer<UInt8>) {
     let address = UInt64(UInt(bitPattern: pointer))
-    guard includesBuffers, !statuses.contains(address, 1) else { return }
+    guard !isNoted(status: address) else { return }
     statuses = noted(address, 1, statuses)
+  }
+
+  /// Whether nothing has to be noted of a request's output, which is one run, and its status.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  public func areNoted(
+    _ output: UnsafeMutablePointer<UInt8>, byteCount: UInt32, status: UnsafeMutablePointer<UInt8>
+  ) -> Bool {
+    outputs.contains(UInt64(UInt(bitPattern: output)), UInt64(byteCount))
+      && isNoted(status: UInt64(UInt(bitPattern: status)))
+  }
+
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  func isNoted(status address: UInt64) -> Bool {
+    // Some drivers have it right behind the output.
+    statuses.contains(address, 1) || outputs.contains(address, 1)
   }
 
   /// Notes the pages of a run of addresses that is not in `window`; the window to look at next.
@@ -133,45 +156,56 @@ public struct DirtyPages: ~Copyable {
   @inline(never)
   @usableFromInline
   mutating func noted(_ address: UInt64, _ byteCount: UInt64, _ window: Window) -> Window {
+    guard includesBuffers else { return window }
+    // SAFETY: `last` is at most `regionCount`, where the empty region is.
+    let region = unsafe regions[last]
+    let offset = address &- region.start
+    // Nearly always it is in the region of the one before.
+    if offset < region.byteCount, byteCount <= region.byteCount &- offset {
+      return appended(offset, byteCount, region)
+    }
+    return notedElsewhere(address, byteCount, window)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func notedElsewhere(
+    _ address: UInt64, _ byteCount: UInt64, _ window: Window
+  ) -> Window {
     var start = address
     var left = byteCount
     var window = window
     // Runs are merged where they are neighbours in our address space, and may so be in several regions.
-    while left > 0 {
-      // SAFETY: `last` is at most `regionCount`, where the empty region is.
-      if unsafe start &- regions[last].start >= regions[last].byteCount, !find(start) { break }
+    while left > 0, find(start) {
       let region = unsafe regions[last]
       let offset = start &- region.start
       let count = min(left, region.byteCount &- offset)
-      window = appended(
-        PageRun(address: region.guestAddress &+ offset, byteCount: count), region, window)
+      window = appended(offset, count, region)
       start &+= count
       left &-= count
     }
     return window
   }
 
-  /// Makes `window`'s run longer, if the new one overlaps it or follows it, or begins another; the run's window.
+  /// Notes the pages of a part of a region; the window that they are.
   @_noAllocation @_noLocks
-  private mutating func appended(_ run: PageRun, _ region: Region, _ window: Window) -> Window {
-    var window = window
-    // SAFETY: a window that is not empty has a run, and its index is below runCount ≤ capacity.
-    if window.byteCount > 0, case let previous = unsafe runs[window.run],
-      run.first >= previous.first, run.first <= previous.last &+ 1
-    {
-      unsafe runs[window.run].last = max(previous.last, run.last)
-    } else {
-      if runCount == Self.capacity { flush() }
-      unsafe runs[runCount] = run
-      window.run = runCount
-      runCount &+= 1
-    }
-    let pages = unsafe runs[window.run]
-    // The run may begin and end in other regions.
-    let first = max(pages.first << 12, region.guestAddress) &- region.guestAddress
-    let end = min(region.byteCount, ((pages.last << 12) | 0xFFF) &- region.guestAddress &+ 1)
-    window.start = region.start &+ first
-    window.byteCount = end &- first
+  @inline(__always)
+  private mutating func appended(
+    _ offset: UInt64, _ byteCount: UInt64, _ region: Region
+  ) -> Window {
+    if runCount == Self.capacity { flush() }
+    // A region does not run over 2^64.
+    let address = region.guestAddress &+ offset
+    let lastAddress = address &+ byteCount &- 1
+    // SAFETY: runCount < capacity.
+    unsafe runs[runCount] = PageRun(first: address >> 12, last: lastAddress >> 12)
+    runCount &+= 1
+    // The pages may begin and end in other regions.
+    let lead = min(address & 0xFFF, offset)
+    let tail = min(~lastAddress & 0xFFF, region.byteCount &- offset &- byteCount)
+    var window = Window()
+    window.start = region.start &+ offset &- lead
+    window.byteCount = lead &+ byteCount &+ tail
     return window
   }
 
@@ -195,6 +229,7 @@ public struct DirtyPages: ~Copyable {
 
   /// Sets the bits of everything noted.
   @_noAllocation @_noLocks
+  @inline(never)
   public mutating func flush() {
     guard runCount > 0 else { return }
     // Keeps the writes that were noted before the looks at the log: a bit that is found set will be cleared later, and who
@@ -203,7 +238,9 @@ public struct DirtyPages: ~Copyable {
     var index = 0
     while index < runCount {
       // SAFETY: index < runCount.
-      mark(unsafe runs[index])
+      let run = unsafe runs[index]
+      // Most outputs are in one page, whose bit is set already.
+      if run.first != run.last || !isMarked(run.first) { mark(run) }
       index &+= 1
     }
     runCount = 0
@@ -212,11 +249,13 @@ public struct DirtyPages: ~Copyable {
   }
 
   /// Sets the bits of the ring's own parts, which were written.
+  ///
+  /// - `isFenced`: a full fence stands behind the last of those writes.
   @_noAllocation @_noLocks
-  public func markRing() {
+  public func markRing(isFenced: Bool = false) {
     guard ringCount > 0 else { return }
     // Keeps the ring's writes before the looks at the log, as in `flush`.
-    cring_fence_full()
+    if !isFenced { cring_fence_full() }
     var index = 0
     while index < ringCount {
       // SAFETY: index < ringCount.
@@ -225,7 +264,18 @@ public struct DirtyPages: ~Copyable {
     }
   }
 
+  /// Whether a page's bit is set, or the log has none for it.
   @_noAllocation @_noLocks
+  @inline(__always)
+  private func isMarked(_ page: UInt64) -> Bool {
+    guard page < pageCount else { return true }
+    // SAFETY: the log has the page's bit.
+    let byte = unsafe cring_load8_relaxed(bits + Int(truncatingIfNeeded: page >> 3))
+    return byte &>> UInt8(truncatingIfNeeded: page & 7) & 1 != 0
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
   private func mark(_ run: PageRun) {
     // What the log has no bit for is not logged: it is the front-end's to give one that is long enough.
     guard run.first < pageCount else { return }

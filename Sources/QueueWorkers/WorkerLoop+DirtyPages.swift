@@ -13,7 +13,9 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
   mutating func publishLogged() -> Bool {
     processor.dirty.flush()
     let wantsCall = queue.publish()
-    processor.dirty.markRing()
+    // `publish` has a full fence behind all that was written of the ring. Where it shows nothing it has none, and has written
+    // nothing; what was written before that is marked the next time, at the latest when the worker sleeps or ends.
+    processor.dirty.markRing(isFenced: true)
     events.signalLog()
     return wantsCall
   }

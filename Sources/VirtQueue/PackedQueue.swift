@@ -103,11 +103,22 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     if recorder.hasResubmissions { return try takeResubmission(&chain, &memory) }
     let index = available.index
     try takeAvailable(into: &chain, &memory)
-    if recorder.isOn {
-      chain.recordNumber = recorder.nextNumber
-      chain.ticket.record = unsafe recorder.take(
-        chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
-    }
+    if recorder.isOn { record(&chain, at: index) }
+  }
+
+  /// Has the record hold a chain that was taken at `index`; its head is the last that was looked at.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func record(_ chain: inout DescriptorChain, at index: UInt16) {
+    chain.recordNumber = recorder.nextNumber
+    // SAFETY: index < size.
+    chain.ticket.record =
+      if chain.ticket.slotCount == 1 {
+        unsafe recorder.takeOne(layout.ring + Int(index) &* 16, word: headWord)
+      } else {
+        unsafe recorder.take(
+          chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
+      }
   }
 
   /// Takes a chain that was in flight before: the record has it.
@@ -202,7 +213,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     unpublishedCount &+= ticket.slotCount
     outstandingCount &-= ticket.slotCount
     used.advance(by: ticket.slotCount, size: layout.size)
-    if recorder.isOn { recorder.complete(ticket.record) }
+    recorder.complete(ticket.record)
   }
 
   @_noAllocation @_noLocks

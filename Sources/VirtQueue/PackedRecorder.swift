@@ -30,10 +30,10 @@ public struct PackedRecorder: ~Copyable {
   private var counter: UInt64 = 0
   /// The first free state, and by state: what it is linked to, and the last one of the chain that begins there.
   private var freeHead: UInt16 = 0
-  private let next: UnsafeMutablePointer<UInt16>?
-  private let last: UnsafeMutablePointer<UInt16>?
+  private let next: UnsafeMutablePointer<UInt16>
+  private let last: UnsafeMutablePointer<UInt16>
   /// First states of the chains that were completed since used descriptors were published.
-  private let batch: UnsafeMutablePointer<UInt16>?
+  private let batch: UnsafeMutablePointer<UInt16>
   private var batchCount = 0
   private let capacity: UInt16
   /// The driver's place of the published used descriptors.
@@ -47,9 +47,11 @@ public struct PackedRecorder: ~Copyable {
   /// Records nothing.
   public init() {
     unsafe region = nil
-    unsafe next = nil
-    unsafe last = nil
-    unsafe batch = nil
+    // SAFETY: nobody looks at them without a region.
+    let nowhere = unsafe UnsafeMutablePointer<UInt16>(bitPattern: 2).unsafelyUnwrapped
+    unsafe next = nowhere
+    unsafe last = nowhere
+    unsafe batch = nowhere
     capacity = 0
     resubmissions = nil
     resubmissionCount = 0
@@ -79,8 +81,8 @@ public struct PackedRecorder: ~Copyable {
     unsafe last = .allocate(capacity: count)
     unsafe batch = .allocate(capacity: count)
     for index in 0..<count {
-      unsafe next?[index] = recovery.next[index]
-      unsafe last?[index] = recovery.last[index]
+      unsafe next[index] = recovery.next[index]
+      unsafe last[index] = recovery.last[index]
     }
     resubmissionCount = recovery.requests.count
     unsafe resubmissions =
@@ -89,9 +91,10 @@ public struct PackedRecorder: ~Copyable {
   }
 
   deinit {
-    unsafe next?.deallocate()
-    unsafe last?.deallocate()
-    unsafe batch?.deallocate()
+    guard isOn else { return }
+    unsafe next.deallocate()
+    unsafe last.deallocate()
+    unsafe batch.deallocate()
     resubmissions?.deallocate()
   }
 
@@ -156,28 +159,46 @@ public struct PackedRecorder: ~Copyable {
   /// What the next chain will be known by in the record.
   var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
 
-  /// Copies a chain that was taken; it is in flight from the last store on.
+  /// Copies a chain of one descriptor that was taken; it is in flight from the last store but one on.
   ///
-  /// The state that its used descriptor is to name in `complete`. The chain's `count` descriptors begin at `index` of the
-  /// ring, and there are as many free states as free descriptors.
+  /// The state that its used descriptor is to name in `complete`. `word` is the descriptor's second word, and there are as
+  /// many free states as free descriptors. The usual chain, an indirect one, is one: so it has a way of its own.
   @_noAllocation @_noLocks
+  @inline(__always)
+  mutating func takeOne(_ descriptor: UnsafePointer<UInt8>, word: UInt64) -> UInt16 {
+    let first = freeHead
+    guard let region = unsafe region, first < capacity else { return 0 }
+    // SAFETY: states are below the capacity, whose states the region has.
+    let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
+    unsafe cring_store64(state + Self.addressOffset, cring_load64(descriptor))
+    // The ring has length, identifier and flags, the state identifier, flags and length.
+    unsafe cring_store64(state + Self.identifierOffset, (word >> 32 | word << 32).littleEndian)
+    let behind = unsafe next[Int(first)]
+    unsafe last[Int(first)] = first
+    unsafe begin(state, last: first, behind: behind, count: 1)
+    unsafe free(from: behind, region)
+    return first
+  }
+
+  /// Copies a chain that was taken.
+  ///
+  /// The same for a chain of `count` descriptors, which begin at `index` of the ring.
+  @_noAllocation @_noLocks
+  @inline(never)
   mutating func take(
     _ count: UInt16, at index: UInt16, ring: UnsafePointer<UInt8>, size: UInt16
   ) -> UInt16 {
-    guard let region = unsafe region, let next = unsafe next, let last = unsafe last,
-      freeHead < capacity
-    else { return 0 }
+    guard let region = unsafe region, freeHead < capacity else { return 0 }
     let first = freeHead
     var current = first
     var end = first
     var place = index
     var left = count
     while left > 0, current < capacity {
-      // SAFETY: states are below the capacity, whose states the region has; place < size.
+      // SAFETY: as above; place < size.
       let copy = unsafe region + Self.statesOffset + Int(current) &* Self.stateByteCount
       let descriptor = unsafe ring + Int(place) &* 16
       unsafe cring_store64(copy + Self.addressOffset, cring_load64(descriptor))
-      // The ring has length, identifier and flags, the state identifier, flags and length.
       let word = unsafe UInt64(littleEndian: cring_load64(descriptor + 8))
       unsafe cring_store64(copy + Self.identifierOffset, (word >> 32 | word << 32).littleEndian)
       end = current
@@ -187,24 +208,42 @@ public struct PackedRecorder: ~Copyable {
     }
     unsafe last[Int(first)] = end
     let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
+    unsafe begin(state, last: end, behind: next[Int(first)], count: count)
+    unsafe free(from: current, region)
+    return first
+  }
+
+  /// Has a chain be in flight whose descriptors are copied.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func begin(
+    _ state: UnsafeMutablePointer<UInt8>, last end: UInt16, behind: UInt16, count: UInt16
+  ) {
+    // SAFETY: the caller's state.
     unsafe cring_store64(state + Self.counterOffset, counter)
     counter &+= 1
     // `inflight`, `next`, `last` and `num`.
-    let links = unsafe UInt64(next[Int(first)]) << 16 | UInt64(end) << 32
-    unsafe cring_store64(state, (1 | links | UInt64(count) << 48).littleEndian)
-    freeHead = current
-    // `free_head` and `old_free_head`: up to here the states were free, from here on they are the chain's.
+    let links = 1 | UInt64(behind) << 16 | UInt64(end) << 32 | UInt64(count) << 48
+    unsafe cring_store64(state, links.littleEndian)
+  }
+
+  /// `free_head` and `old_free_head`: up to here the states were free, from here on they are the chain's.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func free(from head: UInt16, _ region: UnsafeMutablePointer<UInt8>) {
+    freeHead = head
     unsafe cring_store32(
-      region + Self.freeHeadOffset, (UInt32(current) | UInt32(current) << 16).littleEndian)
-    return first
+      region + Self.freeHeadOffset, (UInt32(head) | UInt32(head) << 16).littleEndian)
   }
 
   /// Notes a chain that will be shown with the next used descriptors.
   ///
   /// Its states are given back when that happens, and not before: chains may be taken in between.
   @_noAllocation @_noLocks
+  @inline(__always)
   mutating func complete(_ state: UInt16) {
-    guard let batch = unsafe batch, batchCount < Int(capacity) else { return }
+    // Where nothing is recorded the capacity is 0.
+    guard batchCount < Int(capacity) else { return }
     unsafe batch[batchCount] = state
     batchCount &+= 1
   }
@@ -212,28 +251,28 @@ public struct PackedRecorder: ~Copyable {
   /// Used descriptors are about to be shown, up to `used`.
   @_noAllocation @_noLocks
   mutating func prepare(_ used: PackedPosition) {
-    guard let region = unsafe region, let batch = unsafe batch, let next = unsafe next,
-      let last = unsafe last
-    else { return }
+    guard let region = unsafe region else { return }
+    var head = freeHead
     var index = 0
     while index < batchCount {
       let first = unsafe batch[index]
       let end = unsafe last[Int(first)]
       // SAFETY: states are below the capacity.
-      unsafe next[Int(end)] = freeHead
+      unsafe next[Int(end)] = head
       unsafe cring_store16(
-        region + Self.statesOffset + Int(end) &* Self.stateByteCount + Self.nextOffset, freeHead)
-      freeHead = first
+        region + Self.statesOffset + Int(end) &* Self.stateByteCount + Self.nextOffset, head)
+      head = first
       index &+= 1
     }
-    unsafe cring_store16(region + Self.freeHeadOffset, freeHead)
+    freeHead = head
+    unsafe cring_store16(region + Self.freeHeadOffset, head)
     unsafe cring_store64(region + Self.usedOffset, Self.places(used, old: published))
   }
 
   /// Used descriptors are shown: what was completed is not in flight any more.
   @_noAllocation @_noLocks
   mutating func publish(_ used: PackedPosition) {
-    guard let region = unsafe region, let batch = unsafe batch else { return }
+    guard let region = unsafe region else { return }
     var index = 0
     while index < batchCount {
       // SAFETY: states are below the capacity.

@@ -206,12 +206,12 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     unsafe cring_store64(
       entry, (UInt64(ticket.id) | UInt64(writtenByteCount) << 32).littleEndian)
     nextUsed &+= ticket.slotCount
-    if recorder.isOn { recorder.complete(ticket.id) }
+    recorder.complete(ticket.id, at: slot, slotCount: ticket.slotCount)
   }
 
   @_noAllocation @_noLocks
   public mutating func skip(_ ticket: ChainTicket) {
-    if recorder.isOn { recorder.complete(ticket.id) }
+    if recorder.isOn { recorder.skip(ticket.id, at: Int(nextUsed & mask)) }
   }
 
   /// Shows the driver all entries written since the last time; whether it wants to be called.
@@ -221,7 +221,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
   public mutating func publish() -> Bool {
     let old = publishedUsed
     guard nextUsed != old else { return false }
-    if recorder.isOn { recorder.prepare() }
+    if recorder.isOn { recorder.prepare(old, nextUsed) }
     cring_driver_release()
     // Keeps entries, statuses and payloads before the index; pairs with the driver's acquire of the used index.
     unsafe cring_store16_release(layout.used + Self.indexOffset, nextUsed.littleEndian)
@@ -229,7 +229,7 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     // Keeps the index's store before the load of what the driver wants; pairs with the driver, which stores what it
     // wants and then loads the used index.
     cring_fence_full()
-    if recorder.isOn { recorder.publish(nextUsed) }
+    if recorder.isOn { recorder.publish(old, nextUsed) }
     if eventIndex {
       let event = unsafe UInt16(littleEndian: cring_load16(layout.available + usedEventOffset))
       // Whether the event lies in what was published now; wrapping, for the whole batch.

@@ -1,4 +1,4 @@
-public import CRingShims
+import CRingShims
 import GuestMemory
 
 /// Records which requests of a split ring are in flight, so that another daemon can go on where this one was killed.
@@ -26,11 +26,14 @@ public struct SplitRecorder: ~Copyable {
 
   @usableFromInline let region: UnsafeMutablePointer<UInt8>?
   @usableFromInline let size: UInt16
-  @usableFromInline var counter: UInt64 = 0
-  @usableFromInline var lastBatchHead: UInt16 = 0
-  /// Heads that were completed since the used index was published; as many as the ring has at most.
-  @usableFromInline let batch: UnsafeMutablePointer<UInt16>?
-  @usableFromInline var batchCount = 0
+  private var counter: UInt64 = 0
+  private var lastBatchHead: UInt16 = 0
+  /// Heads that were completed, each where its used entry is in the ring, until the used index is published.
+  ///
+  /// A copy of our own: the driver may write the ring. That it is laid out alike makes a completed chain one store.
+  @usableFromInline let usedHeads: UnsafeMutablePointer<UInt16>?
+  /// Chains that the next used entry stands for besides its own.
+  private var skippedCount: UInt16 = 0
   /// Heads to be taken again, before what is available.
   private let resubmissions: UnsafeMutablePointer<RecordedRequest>?
   @usableFromInline var resubmittedCount = 0
@@ -42,7 +45,7 @@ public struct SplitRecorder: ~Copyable {
   public init() {
     unsafe region = nil
     size = 0
-    unsafe batch = nil
+    unsafe usedHeads = nil
     unsafe resubmissions = nil
     resubmissionCount = 0
     nextAvailable = nil
@@ -78,7 +81,9 @@ public struct SplitRecorder: ~Copyable {
     size = layout.size
     counter = (requests.last?.counter ?? 0) &+ 1
     unsafe lastBatchHead = cring_load16(region + Self.lastBatchHeadOffset)
-    unsafe batch = .allocate(capacity: Int(layout.size))
+    let usedHeads = UnsafeMutablePointer<UInt16>.allocate(capacity: Int(layout.size))
+    unsafe usedHeads.initialize(repeating: 0, count: Int(layout.size))
+    unsafe self.usedHeads = unsafe usedHeads
     let list = UnsafeMutablePointer<RecordedRequest>.allocate(capacity: max(requests.count, 1))
     for (index, request) in requests.enumerated() {
       unsafe (list + index).initialize(to: request)
@@ -89,7 +94,7 @@ public struct SplitRecorder: ~Copyable {
   }
 
   deinit {
-    unsafe batch?.deallocate()
+    unsafe usedHeads?.deallocate()
     unsafe resubmissions?.deallocate()
   }
 
@@ -178,7 +183,7 @@ public struct SplitRecorder: ~Copyable {
   }
 
   /// What the next chain will be known by in the record.
-  @inlinable var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
+  var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
 
   /// Notes a chain that was taken; it is in flight from the last store on.
   ///
@@ -193,40 +198,82 @@ public struct SplitRecorder: ~Copyable {
     unsafe cring_store8(state, 1)
   }
 
-  /// Notes a chain that will be shown with the next used index.
+  /// Notes a chain whose used entry is at `slot` of the ring, to be shown with the next used index.
+  ///
+  /// - `slotCount`: the entry stands for so many chains, those before it skipped.
   @_noAllocation @_noLocks
-  @inlinable
-  mutating func complete(_ head: UInt16) {
-    guard let region = unsafe region, let batch = unsafe batch else { return }
-    // SAFETY: as above.
-    let state = unsafe region + Self.statesOffset + Int(head) &* Self.stateByteCount
-    unsafe cring_store16(state + Self.nextOffset, lastBatchHead)
-    lastBatchHead = head
-    // A lawful driver has no more chains in flight than the ring has descriptors.
-    guard batchCount < Int(size) else { return }
-    unsafe batch[batchCount] = head
-    batchCount &+= 1
-  }
-
-  /// The used index is about to be stored: what was completed is the last batch, all of it at once.
-  @_noAllocation @_noLocks
-  func prepare() {
-    guard let region = unsafe region else { return }
-    unsafe cring_store16(region + Self.lastBatchHeadOffset, lastBatchHead)
-  }
-
-  /// The used index was stored: what was completed is not in flight any more.
-  @_noAllocation @_noLocks
-  mutating func publish(_ usedIndex: UInt16) {
-    guard let region = unsafe region, let batch = unsafe batch else { return }
-    var index = 0
-    while index < batchCount {
-      // SAFETY: as above.
-      unsafe cring_store8(
-        region + Self.statesOffset + Int(batch[index]) &* Self.stateByteCount, 0)
-      index &+= 1
+  @inlinable @inline(__always)
+  mutating func complete(_ head: UInt16, at slot: Int, slotCount: UInt16) {
+    guard let usedHeads = unsafe usedHeads else { return }
+    if slotCount == 1 {
+      // SAFETY: a slot of the ring is below its size.
+      unsafe usedHeads[slot] = head
+    } else {
+      completeSkipped(head, at: slot)
     }
-    batchCount = 0
-    unsafe cring_store16(region + Self.usedIndexOffset, usedIndex)
+  }
+
+  @_noAllocation @_noLocks
+  @inline(never)
+  @usableFromInline
+  mutating func completeSkipped(_ head: UInt16, at slot: Int) {
+    skip(head, at: slot)
+    skippedCount = 0
+  }
+
+  /// Notes a chain that the used entry to be written at `slot` stands for, too.
+  @_noAllocation @_noLocks
+  mutating func skip(_ head: UInt16, at slot: Int) {
+    guard let usedHeads = unsafe usedHeads else { return }
+    // SAFETY: masked; the size is a power of two.
+    unsafe usedHeads[(slot &+ Int(skippedCount)) & (Int(size) &- 1)] = head
+    skippedCount &+= 1
+  }
+
+  /// The used index is about to go from `old` to `new`: what was completed is the last batch, all of it at once.
+  ///
+  /// The list is linked here, as nobody follows it before its head is stored.
+  @_noAllocation @_noLocks
+  mutating func prepare(_ old: UInt16, _ new: UInt16) {
+    guard let region = unsafe region, let usedHeads = unsafe usedHeads else { return }
+    let states = unsafe region + Self.statesOffset
+    var place = Int(old & (size &- 1))
+    // A lawful driver has no more chains in flight than the ring has descriptors.
+    var left = Int(min(new &- old, size))
+    var last = lastBatchHead
+    while left > 0 {
+      let end = min(place &+ left, Int(size))
+      left &-= end &- place
+      while place < end {
+        // SAFETY: place < size. The heads are our own, below the ring's size, and the region has a state for each.
+        let head = unsafe usedHeads[place]
+        unsafe cring_store16(states + Int(head) &* Self.stateByteCount + Self.nextOffset, last)
+        last = head
+        place &+= 1
+      }
+      place = 0
+    }
+    lastBatchHead = last
+    unsafe cring_store16(region + Self.lastBatchHeadOffset, last)
+  }
+
+  /// The used index has gone from `old` to `new`: what was completed is not in flight any more.
+  @_noAllocation @_noLocks
+  mutating func publish(_ old: UInt16, _ new: UInt16) {
+    guard let region = unsafe region, let usedHeads = unsafe usedHeads else { return }
+    let states = unsafe region + Self.statesOffset
+    var place = Int(old & (size &- 1))
+    var left = Int(min(new &- old, size))
+    while left > 0 {
+      let end = min(place &+ left, Int(size))
+      left &-= end &- place
+      while place < end {
+        // SAFETY: as in `prepare`.
+        unsafe cring_store8(states + Int(usedHeads[place]) &* Self.stateByteCount, 0)
+        place &+= 1
+      }
+      place = 0
+    }
+    unsafe cring_store16(region + Self.usedIndexOffset, new)
   }
 }

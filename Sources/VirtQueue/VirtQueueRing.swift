@@ -66,6 +66,8 @@ public protocol VirtQueueRing: ~Copyable {
   mutating func skip(_ ticket: ChainTicket)
 
   /// Shows the driver all that was completed since the last time; whether it wants to be called.
+  ///
+  /// Where it shows something, a full fence stands behind everything that was written of the ring.
   mutating func publish() -> Bool
 
   /// Tells the driver that no kick is needed: the worker is looking anyway.

@@ -242,10 +242,19 @@ import Testing
       }
       var outputs = bases[round % 3]
       var statuses = bases[round / 3 % 3]
-      for _ in 0..<1 + 20 * round {
+      for request in 0..<1 + 20 * round {
         let (address, byteCount) = try at(&outputs, 3000)
-        dirty.note(try pointer(memory, address, byteCount), byteCount: byteCount)
-        dirty.noteStatus(try pointer(memory, at(&statuses, 1).0))
+        let output = try pointer(memory, address, byteCount)
+        let behind = address + UInt64(byteCount)
+        // At times right behind the output, where that is in the same region.
+        let base = try #require(bases.last { $0 <= address })
+        let isBehind = request.isMultiple(of: 3) && behind < base + 3 * page
+        let status = try isBehind ? output + byteCount : pointer(memory, at(&statuses, 1).0)
+        if isBehind { expected.insert(Int(behind / page)) }
+        if !dirty.areNoted(output, byteCount: UInt32(byteCount), status: status) {
+          dirty.note(output, byteCount: byteCount)
+          dirty.noteStatus(status)
+        }
       }
       dirty.flush()
       #expect(fixture.pages == expected.sorted())

@@ -34,11 +34,11 @@ import VirtQueue
     }
     device.complete(tickets[2], writtenByteCount: 8)
     device.complete(tickets[0], writtenByteCount: 8)
-    #expect(half(world, 16 + 16 * Int(tickets[0].id) + 6) == tickets[2].id)
     #expect(half(world, 14) == 0 && byte(world, 16 + 16 * Int(tickets[0].id)) == 1)
-    // The head of the list is stored once for the batch.
+    // The list is linked, and its head stored, once for the batch.
     #expect(half(world, 12) == 0)
     _ = device.publish()
+    #expect(half(world, 16 + 16 * Int(tickets[0].id) + 6) == tickets[2].id)
     #expect(half(world, 12) == tickets[0].id && half(world, 14) == 2)
     let flags = tickets.map { byte(world, 16 + 16 * Int($0.id)) }
     #expect(flags == [0, 1, 0])
