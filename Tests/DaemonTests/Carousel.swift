@@ -53,7 +53,7 @@ final class Carousel {
   ///
   /// `batch`: how many are posted at most before the device is shown them. `limit`: in flight.
   func run(_ count: Int, batch: Int = 32, limit: Int = .max, seconds: Int = 30) throws {
-    let end = ContinuousClock.now + .seconds(seconds)
+    let end = ContinuousClock.now + .seconds(seconds * sanitizerSlack)
     var left = count
     var inFlight = 0
     var looks = 0

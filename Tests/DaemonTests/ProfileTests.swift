@@ -81,7 +81,9 @@ extension TheDaemon {
       expectWhole(profile, worker)
       let crypto = share(worker, .crypto, "openssl")
       #expect(crypto > 0.2)
-      #expect(crypto > 0.9 * (1 - share(worker, .idle)), "\(worker.stages)")
+      // A sanitizer makes everything longer but the library.
+      let least = 0.9 / Double(sanitizerSlack)
+      #expect(crypto > least * (1 - share(worker, .idle)), "\(worker.stages)")
       #expect(share(worker, .crypto) == crypto)
     }
 

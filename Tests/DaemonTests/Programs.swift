@@ -36,7 +36,7 @@ struct FinishedProgram {
       program: path, arguments: arguments,
       environment: environment.map { $0.map { "\($0.key)=\($0.value)" } },
       standardOutputPath: directory.file("out"), standardErrorPath: directory.file("err"))
-    let exit = process.wait(milliseconds: milliseconds)
+    let exit = process.wait(milliseconds: milliseconds * sanitizerSlack)
     let output = try String(contentsOfFile: directory.file("out"), encoding: .utf8)
     let errorOutput = try String(contentsOfFile: directory.file("err"), encoding: .utf8)
     guard let exit else {

@@ -90,12 +90,12 @@ IMB_MGR *alloc_mb_mgr(uint64_t flags) {
   return fails(MANAGER) ? NULL : REAL(alloc_mb_mgr)(flags);
 }
 
-// Managers are filled with pointers to the functions for this processor; all have the same.
-static submit_job_t submit;
-static get_completed_job_t completed;
-static flush_job_t flush;
-static submit_cipher_burst_t cipher_burst;
-static submit_hash_burst_t hash_burst;
+// Managers are filled with pointers to the functions for this processor; all have the same, which each thread writes again.
+static _Atomic(submit_job_t) submit;
+static _Atomic(get_completed_job_t) completed;
+static _Atomic(flush_job_t) flush;
+static _Atomic(submit_cipher_burst_t) cipher_burst;
+static _Atomic(submit_hash_burst_t) hash_burst;
 
 // The work is done or not; the job says that it failed.
 static IMB_JOB *spoil(IMB_JOB *job) {

@@ -37,10 +37,14 @@ int pick(const int *numbers, int count);
 // Whether an address is in the code of the main program, and not in a library.
 bool is_program(const void *caller);
 
-// The function that ours stands in for.
+// The function that ours stands in for, whichever thread looks it up first.
 #define REAL(name)                                                        \
   ({                                                                      \
-    static __typeof__(&name) real;                                        \
-    if (real == NULL) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name);  \
+    static __typeof__(&name) known;                                       \
+    __typeof__(&name) real = __atomic_load_n(&known, __ATOMIC_RELAXED);   \
+    if (real == NULL) {                                                   \
+      real = (__typeof__(&name))dlsym(RTLD_NEXT, #name);                  \
+      __atomic_store_n(&known, real, __ATOMIC_RELAXED);                   \
+    }                                                                     \
     real;                                                                 \
   })

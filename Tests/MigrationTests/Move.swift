@@ -19,7 +19,7 @@ struct Move {
   let sessions: Sessions
   /// Rounds in which pages are copied while the guest works.
   var roundCount = 8
-  var roundMicroseconds: UInt32 = 20_000
+  var roundMicroseconds = 20_000 * UInt32(sanitizerSlack)
 
   // What came of it.
   private(set) var pageCounts: [Int] = []

@@ -46,8 +46,10 @@ extension SessionStoreTests {
 
     /// A front-end that has negotiated and shared memory, and waits for a state.
     private func destination(_ daemon: DaemonProcess, _ memory: GuestRAM) throws -> Frontend {
-      let frontend = try Frontend.connect(
-        path: daemon.socketPath, options: Frontend.Options(format: .revision1))
+      var options = Frontend.Options(format: .revision1)
+      // It answers when it has looked at all sessions.
+      options.timeoutMilliseconds *= sanitizerSlack
+      let frontend = try Frontend.connect(path: daemon.socketPath, options: options)
       try frontend.negotiate()
       try frontend.shareMemory(memory)
       return frontend

@@ -85,17 +85,24 @@ extension Soak {
   private func leaveDuringSetUp() throws {
     let frontend = try strangersFrontend()
     let memory = try GuestRAM.scattered(regionByteCount: 1 << 20)
+    // They keep their memory until the end: two rings in one place would race.
+    var queues: [DriverQueue] = []
+    func start(_ index: Int, size: UInt16) throws {
+      let queue = try frontend.makeQueue(size: size)
+      queues.append(queue)
+      try frontend.startQueue(index, queue)
+    }
     let steps: [() throws -> Void] = [
       { try frontend.negotiate() },
       { _ = try frontend.inflightArea(queueCount: 2, queueSize: 256) },
       { try frontend.shareMemory(memory) },
-      { try frontend.startQueue(0, try frontend.makeQueue(size: 256)) },
-      { try frontend.startQueue(2, try frontend.makeQueue(size: 64)) },
-      { try frontend.startQueue(1, try frontend.makeQueue(size: 256)) },
+      { try start(0, size: 256) },
+      { try start(2, size: 64) },
+      { try start(1, size: 256) },
       { try frontend.stopQueue(0) },
     ]
     for step in steps.prefix(Int(chance(UInt64(steps.count + 1)))) { try step() }
-    frontend.disconnect()
+    withExtendedLifetime(queues) { frontend.disconnect() }
   }
 
   private func leaveInTheMiddleOfAMessage() throws {

@@ -57,10 +57,16 @@ extension SeededRandom {
   }
 }
 
-/// Waits until a condition holds, looking every 5 ms.
+/// How many times longer things may take than without a sanitizer, and how many times as much memory: what
+/// `VHOST_CRYPTO_TEST_SLACK` says, as `make asan` and `make tsan` do, else 1.
+public let sanitizerSlack =
+  ProcessInfo.processInfo.environment["VHOST_CRYPTO_TEST_SLACK"].flatMap(Int.init) ?? 1
+
+/// Waits until a condition holds, looking every 5 ms; longer under a sanitizer.
 public func waitUntil(
   _ what: String, milliseconds: Int = 5000, _ condition: () throws -> Bool
 ) throws {
+  let milliseconds = milliseconds * sanitizerSlack
   let end = ContinuousClock.now + .milliseconds(milliseconds)
   while try !condition() {
     guard ContinuousClock.now < end else {
