@@ -31,7 +31,7 @@ extension VirtioCryptoStatus {
   public init(_ outcome: CryptoOutcome) {
     switch outcome {
     case .ok: self = .ok
-    case .failed: self = .err
+    case .failed, .exhausted: self = .err
     case .tagMismatch: self = .badmsg
     case .unsupported: self = .notsupp
     case .signatureMismatch: self = .keyRejected

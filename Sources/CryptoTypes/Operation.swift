@@ -11,6 +11,13 @@ public enum CryptoOutcome: UInt8, Sendable {
   case unsupported
   /// A signature did not verify.
   case signatureMismatch
+  /// The engine is short of something (memory, descriptors) that another may not need, and has written nothing.
+  case exhausted
+
+  /// Whether another engine may do it.
+  @_noAllocation @_noLocks
+  @inlinable
+  public var isLeftToOthers: Bool { self == .unsupported || self == .exhausted }
 }
 
 /// Whether an operation is finished when `submit` returns.

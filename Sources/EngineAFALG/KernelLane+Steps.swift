@@ -187,7 +187,7 @@ extension KernelLane {
       unsafe session.pointee.service == .aead && session.pointee.direction == .decrypt
     let isInPlace = unsafe operation.pointee.source == UnsafePointer(operation.pointee.destination)
     // In place, another engine goes on with what is there.
-    if isOpening && outcome != .ok && (outcome != .unsupported || !isInPlace) {
+    if isOpening && outcome != .ok && (!outcome.isLeftToOthers || !isInPlace) {
       unsafe ckcapi_wipe(operation.pointee.destination, Int(operation.pointee.sourceByteCount))
     }
   }

@@ -1,5 +1,6 @@
 import CKcapi
 import CryptoTypes
+import Glibc
 
 // Sockets under sessions' keys: opened when a session is first used, and kept while there is room.
 
@@ -116,7 +117,8 @@ extension KernelLane {
     let transform = table.transform(at: index)
     guard transform.isPresent, let name = unsafe transform.name else { return .unsupported }
     let socket = unsafe ckcapi_open(transform.kind.code, name)
-    guard socket >= 0 else { return .unsupported }
+    // What was there when the engine started lacks descriptors or memory now.
+    guard socket >= 0 else { return socket == -ENOENT ? .unsupported : .exhausted }
     let pointer = unsafe parts + Int(entry &* KeyedEntry.partCount &+ part)
     unsafe pointer.pointee.socketPlusOne = socket &+ 1
     unsafe pointer.pointee.transformIndex = Int32(truncatingIfNeeded: index)

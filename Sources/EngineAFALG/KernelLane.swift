@@ -186,7 +186,7 @@ public struct KernelLane: ~Copyable, EngineLane {
   /// Whether the kernel takes the session's keys; it forgets them again at once.
   @_noAllocation @_noLocks
   public mutating func validate(_ session: UnsafePointer<SessionParameters>) -> CryptoOutcome {
-    guard let entry = freeEntry() else { return .unsupported }
+    guard let entry = freeEntry() else { return .exhausted }
     // SAFETY: the caller keeps the session alive.
     let outcome = unsafe open(session, in: entry)
     close(entry)
@@ -219,7 +219,7 @@ public struct KernelLane: ~Copyable, EngineLane {
     unsafe job.pointee.entry = -1
     unsafe job.pointee.socket = .min
     useCount &+= 1
-    var outcome = CryptoOutcome.unsupported
+    var outcome = CryptoOutcome.exhausted
     if let entry = unsafe entry(of: operation, &outcome) {
       unsafe job.pointee.entry = entry
       unsafe entries[Int(entry)].userCount &+= 1
@@ -243,7 +243,7 @@ public struct KernelLane: ~Copyable, EngineLane {
     let outcome = unsafe fill(job, step)
     guard outcome == .ok else { return outcome }
     let isLong = unsafe Self.byteCount(of: job) > UInt64(usualByteCount)
-    guard let socket = unsafe operationSocket(job, isLong: isLong) else { return .unsupported }
+    guard let socket = unsafe operationSocket(job, isLong: isLong) else { return .exhausted }
     unsafe job.pointee.socket = socket
     let transform = unsafe table.transform(
       at: Int(
@@ -298,7 +298,7 @@ public struct KernelLane: ~Copyable, EngineLane {
     let operation = unsafe job.pointee.operation
     let isShort = result == -ENOMEM || result == -ENOBUFS
     let isInPlace = unsafe operation.pointee.source == UnsafePointer(operation.pointee.destination)
-    return isShort && !isInPlace ? .unsupported : .failed
+    return isShort && !isInPlace ? .exhausted : .failed
   }
 
   /// Ends an operation and frees its job.

@@ -36,7 +36,8 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
     start = 0
     while start < batch.count {
       let operation = unsafe batch[start]
-      if unsafe operation.pointee.disposition == .done && operation.pointee.outcome == .unsupported
+      if unsafe operation.pointee.outcome != .ok && operation.pointee.disposition == .done
+        && operation.pointee.outcome.isLeftToOthers
       {
         unsafe submitElsewhere(operation)
       }
@@ -50,7 +51,7 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
     // SAFETY: as for submit; the room for the batch is the lane's own. (A closure over the pointer's place would retain in
     // debug builds.)
     while unsafe operation.pointee.disposition == .done
-      && operation.pointee.outcome == .unsupported
+      && operation.pointee.outcome.isLeftToOthers
     {
       unsafe operation.pointee.triedEngines |= 1 << UInt32(operation.pointee.engineIndex)
       let next = unsafe operation.pointee.session.pointee.route.engine(
@@ -70,7 +71,7 @@ public struct DispatchingLane<Lanes: LaneSet & ~Copyable>: ~Copyable, CryptoLane
   @inlinable
   public mutating func nextCompletion() -> UnsafeMutablePointer<CryptoOperation>? {
     while let operation = unsafe lanes.nextCompletion() {
-      guard unsafe operation.pointee.outcome == .unsupported else { return unsafe operation }
+      guard unsafe operation.pointee.outcome.isLeftToOthers else { return unsafe operation }
       // It was submitted, and is finished only now.
       unsafe operation.pointee.disposition = .done
       unsafe submitElsewhere(operation)

@@ -53,7 +53,7 @@ public struct SelfTest<Lane: EngineLane & ~Copyable> {
       generation &+= 1
       var trial = SelfTestTrial(answer, direction)
       let outcome = trial.run(on: &runner, generation: generation)
-      if outcome == .unsupported { return .unavailable(reasonWithout(answer.algorithm)) }
+      if outcome.isLeftToOthers { return .unavailable(reasonWithout(answer.algorithm)) }
       guard outcome == .ok && trial.isRight else {
         let keyBits = trial.key.count * 8
         let what = isTwoWay ? "\(direction)ion" : "result"

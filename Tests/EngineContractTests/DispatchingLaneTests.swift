@@ -197,11 +197,12 @@ private func route(_ engines: UInt8...) -> EngineRoute {
 
   // MARK: What an engine cannot do
 
-  @Test func unsupportedOperationMovesOnToTheNextOfItsRoute() throws {
-    let bench = try Bench(c: FakeScript { $0.compute = { _ in .unsupported } })
+  @Test(arguments: [CryptoOutcome.unsupported, .exhausted])
+  func operationThatAnEngineLeavesToOthersMovesOn(outcome: CryptoOutcome) throws {
+    let bench = try Bench(c: FakeScript { $0.compute = { _ in outcome } })
     let operations = Operations([route(2, 0, 1), route(2, 1), route(0, 2), route(2)])
     bench.submit(operations)
-    #expect(operations.outcomes == [.ok, .ok, .ok, .unsupported])
+    #expect(operations.outcomes == [.ok, .ok, .ok, outcome])
     #expect(operations.engines == [0, 1, 0, 2])
     #expect(bench.c.batches == [[0, 1], [3]])
     #expect(bench.a.batches.flatMap(\.self).sorted() == [0, 2])

@@ -214,7 +214,7 @@ final class Guest {
         sleepers[index].append(number)
         continue
       }
-      try rider.placed.renew(rider.wish.operation.source, in: memory)
+      try rider.placed.wipeAnswer(in: memory)
       if let session = rider.sessionID { try rider.placed.setSession(session, in: memory) }
       queue.post(rider.head)
       riders[index][number].isInFlight = true

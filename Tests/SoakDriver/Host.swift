@@ -51,8 +51,7 @@ final class Host {
     return daemon
   }
 
-  /// Every algorithm, several of them on two engines by size, some of each service on the kernel where it has them; helpers,
-  /// too.
+  /// Every algorithm, several of them on two engines by size; helpers, too.
   private static let configuration = """
     version: 1
     device:
@@ -68,21 +67,16 @@ final class Host {
         default: { engine: [ipsec-mb, openssl, kernel] }
         aes-cbc: { engine: [ { openssl: { max-size: 1024 } }, ipsec-mb ] }
         aes-ctr: { engine: [ { ipsec-mb: { max-size: 512 } }, openssl ] }
-        aes-xts: { engine: [kernel, openssl] }
-        3des-cbc: { engine: [kernel, openssl] }
       hash:
         default: { engine: [openssl, kernel] }
         sha1: { engine: [ipsec-mb, openssl] }
         sha512: { engine: [ipsec-mb, openssl] }
-        sha256: { engine: [kernel, openssl] }
       mac:
         default: { engine: [openssl, ipsec-mb, kernel] }
         hmac-sha256: { engine: [ipsec-mb, openssl] }
-        hmac-sha1: { engine: [kernel, openssl] }
       aead:
         default: { engine: [openssl, ipsec-mb, kernel] }
         aes-gcm: { engine: [ { ipsec-mb: { max-size: 2048 } }, openssl ] }
-        aes-ccm: { engine: [kernel, openssl] }
 
     """
 

@@ -94,7 +94,8 @@ struct WishSource {
   private mutating func wish(_ session: SessionSpec, _ operation: OperationSpec) -> Wish {
     let isStateless = source.upTo(3) == 0
     var plan = source.plan()
-    // The session in the header of requests that are sent again is changed.
+    // Requests are sent again as they are, and the session in their header is changed.
+    plan.isInPlace = false
     if !isStateless, case .shredded = plan.front { plan.front = .joined }
     let answer = ReferenceCrypto.answer(to: operation)
     return Wish(
