@@ -39,16 +39,12 @@ public struct PlacedRequest: Sendable {
     if let address = statusAddress { try memory.fill(address, byteCount: 1, with: Self.untouched) }
   }
 
-  /// Makes the request one that can be sent again: no answer, and where that lay over the source, the source's bytes.
-  public func renew(_ sourceBytes: [UInt8], in memory: GuestRAM) throws(FrontendError) {
-    try wipeAnswer(in: memory)
-    guard let first = source.first, first.guestAddress == destination.first?.guestAddress else {
-      return
-    }
+  /// Puts the source where it was, for a request in place, whose result has been written over it.
+  public func writeSource(_ bytes: [UInt8], in memory: GuestRAM) throws(FrontendError) {
     var position = 0
     for segment in source {
-      let end = min(position + Int(segment.byteCount), sourceBytes.count)
-      try memory.write(sourceBytes[position..<end], at: segment.guestAddress)
+      let end = min(position + Int(segment.byteCount), bytes.count)
+      try memory.write(bytes[position..<end], at: segment.guestAddress)
       position = end
     }
   }

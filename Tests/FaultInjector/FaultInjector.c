@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/if_alg.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@
 static const char *const names[FAULT_INJECTOR_KINDS] = {
     [LIBCRYPTO] = "libcrypto",
     [IPSEC_MB] = "ipsec-mb",
+    [KERNEL] = "kernel",
     [ALLOCATION] = "allocation",
     [MANAGER] = "mb-manager",
     [MAPPING] = "mmap",
@@ -125,10 +127,32 @@ void *mmap(void *address, size_t count, int protection, int flags, int file, off
   return REAL(mmap)(address, count, protection, flags, file, offset);
 }
 
+// Whether a socket is one of the kernel's cryptography.
+static bool is_crypto(int descriptor) {
+  int domain = 0;
+  socklen_t count = sizeof domain;
+  return getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &count) == 0 && domain == AF_ALG;
+}
+
+static const int crypto_numbers[] = {EMFILE, ENFILE, ENOMEM};
+
 int accept4(int socket, struct sockaddr *address, socklen_t *count, int flags) {
   static const int numbers[] = {EMFILE, ENFILE, ECONNABORTED, ENOMEM};
-  if (is_program(CALLER) && fails(ACCEPTING)) return errno = pick(numbers, 4), -1;
+  // Engines ask for no address, the others for none either: only the socket tells.
+  bool is_engine = is_program(CALLER) && is_crypto(socket);
+  if (is_engine && fails(KERNEL)) return errno = pick(crypto_numbers, 3), -1;
+  if (is_program(CALLER) && !is_engine && fails(ACCEPTING)) return errno = pick(numbers, 4), -1;
   return REAL(accept4)(socket, address, count, flags);
+}
+
+int socket(int domain, int type, int protocol) {
+  if (domain == AF_ALG && is_program(CALLER) && fails(KERNEL)) return errno = pick(crypto_numbers, 3), -1;
+  return REAL(socket)(domain, type, protocol);
+}
+
+int setsockopt(int socket, int level, int name, const void *value, socklen_t count) {
+  if (level == SOL_ALG && name == ALG_SET_KEY && is_program(CALLER) && fails(KERNEL)) return errno = ENOMEM, -1;
+  return REAL(setsockopt)(socket, level, name, value, count);
 }
 
 static void *idle(void *unused) {

@@ -11,6 +11,8 @@ enum kind {
   LIBCRYPTO,
   // The multi-buffer library's jobs and bursts.
   IPSEC_MB,
+  // The kernel's crypto sockets: one that is opened, its key, one for an operation.
+  KERNEL,
   // Memory of libcrypto.
   ALLOCATION,
   // A job manager.

@@ -140,7 +140,7 @@ final class KillRun {
       idle[index].swapAt(place, idle[index].count - 1)
       let number = idle[index].removeLast()
       let rider = riders[index][number]
-      try rider.placed.renew(rider.source, in: memory)
+      try rider.renew(in: memory)
       if settings.sessions == .lost, let kind = sessionSpecs.firstIndex(of: rider.session) {
         try rider.placed.setSession(sessions[kind], in: memory)
       }

@@ -11,13 +11,19 @@ struct Rider {
   var session: SessionSpec
   /// False: it brings its key along.
   var isOfSession: Bool
+  /// What stood where the result goes, for requests that are overwritten by it.
   var source: [UInt8]
-  /// Its result is written over its source.
   var isInPlace: Bool
   var isInFlight = false
 }
 
 extension Rider {
+  /// Makes it one that can be sent: no answer, and its source, where that is not what was sent first any more.
+  func renew(in memory: GuestRAM) throws {
+    try placed.wipeAnswer(in: memory)
+    if isInPlace { try placed.writeSource(source, in: memory) }
+  }
+
   /// The sessions that requests are of, which a guest opens.
   static func sessions(_ random: inout SeededRandom) -> [SessionSpec] {
     [

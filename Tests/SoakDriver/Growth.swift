@@ -7,10 +7,11 @@ struct Holdings: Equatable {
   var descriptors: Int
   var threads: Int
 
-  init(_ daemon: DaemonProcess) throws {
+  init(_ daemon: ChildProcess) throws {
     privateBytes = try daemon.privateByteCount()
     descriptors = daemon.fileDescriptorCount
-    threads = daemon.threadCount
+    // io_uring's own, which wait for the kernel's ciphers, come and go, as many as are in flight.
+    threads = daemon.threadNames.count { !$0.hasPrefix("iou-wrk") }
   }
 
   var line: String {
@@ -27,18 +28,20 @@ struct Growth {
   private var first: Holdings?
   private var most: Holdings?
   private var comparisons = 0
+  private var mappings: [String: Int] = [:]
 
   /// Takes what the daemon holds now as what it is compared with.
-  mutating func begin(_ daemon: DaemonProcess) throws {
+  mutating func begin(_ daemon: ChildProcess) throws {
     first = try Holdings(daemon)
     most = first
     comparisons = 0
+    mappings = daemon.privateByteCounts
   }
 
   /// What has grown; nil where nothing has.
   ///
   /// Threads and descriptors of a front-end that has just left get two seconds to go.
-  mutating func compare(_ daemon: DaemonProcess) throws -> String? {
+  mutating func compare(_ daemon: ChildProcess) throws -> String? {
     guard let first else { throw DriverError("nothing to compare with") }
     var now = try Holdings(daemon)
     let end = monotonicNanoseconds() + 2_000_000_000
@@ -57,7 +60,17 @@ struct Growth {
     let hasGrown =
       now.descriptors > first.descriptors || now.threads > first.threads
       || now.privateBytes > first.privateBytes + Self.memoryAllowance
-    return hasGrown ? "grown from \(first.line) to \(now.line)" : nil
+    guard hasGrown else { return nil }
+    return "grown from \(first.line) to \(now.line)\(grownMappings(daemon))"
+  }
+
+  /// Where the memory has grown: a line for each of the five mappings that have most.
+  private func grownMappings(_ daemon: ChildProcess) -> String {
+    let growths = daemon.privateByteCounts.map {
+      (name: $0, byteCount: $1 - (mappings[$0] ?? 0), total: $1)
+    }
+    return growths.filter { $0.byteCount > 0 }.sorted { $0.byteCount > $1.byteCount }.prefix(5)
+      .map { "\n    \($0.name): \($0.byteCount >> 10) KiB more, \($0.total >> 10)" }.joined()
   }
 
   /// Notes the line of a daemon that is about to be killed or ended.

@@ -68,20 +68,26 @@ extension Guest {
   }
 
   /// After the daemon was killed: takes what it has finished.
-  func daemonHasDied() throws {
+  ///
+  /// `keepsSessions`: the next daemon will have them.
+  func daemonHasDied(keepsSessions: Bool) throws {
     isAwake = isAwake.map { _ in true }
     for index in queues.indices {
       _ = try take(index)
-      for number in riders[index].indices where riders[index][number].isInFlight {
-        riders[index][number].mayLackItsSession = riders[index][number].needsSession
+      for number in riders[index].indices where riders[index][number].needsSession {
+        if keepsSessions { ledger.keptSessions += 1 }
+        guard riders[index][number].isInFlight else { continue }
+        if keepsSessions { ledger.keptInFlight += 1 }
+        // A session that an earlier kill has ended stays so.
+        if !keepsSessions { riders[index][number].mayLackItsSession = true }
       }
     }
     ledger.inFlightAtKills += inFlightCount
   }
 
-  /// Goes on with another daemon: memory, rings and record as they are, sessions anew.
-  func resume(path: String) throws {
-    let frontend = try Self.connect(path, settings.ring)
+  /// Goes on with another daemon: memory, rings and record as they are, sessions anew unless they were kept.
+  func resume(path: String, keepsSessions: Bool) throws {
+    let frontend = try Self.connect(path, settings)
     try frontend.setInflightArea(area)
     try frontend.shareMemory(memory)
     let controlIndex = Int(try frontend.readConfiguration().maxDataQueues)
@@ -89,7 +95,8 @@ extension Guest {
     client = CryptoClient(
       frontend: frontend, memory: memory, dataQueues: queues, control: .queue(controlQueue))
     for index in queues.indices {
-      for number in riders[index].indices where riders[index][number].needsSession {
+      for number in riders[index].indices
+      where riders[index][number].needsSession && !keepsSessions {
         riders[index][number].sessionID = nil
         try openSession(index, number)
       }

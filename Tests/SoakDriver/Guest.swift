@@ -13,6 +13,8 @@ final class Guest {
     var depth = 24
     /// Looks at a ring only when the device has called, and so finds calls that are lost.
     var waitsForCalls = false
+    /// How many times as long everything may take.
+    var slowness = 1
     var seed: UInt64
   }
 
@@ -52,7 +54,7 @@ final class Guest {
     self.settings = settings
     self.ledger = ledger
     random = SeededRandom(seed: settings.seed)
-    let frontend = try Self.connect(path, settings.ring)
+    let frontend = try Self.connect(path, settings)
     let count = settings.queueCount
     var area: InflightArea?
     try step {
@@ -82,15 +84,15 @@ final class Guest {
     isAwake = [Bool](repeating: true, count: count)
   }
 
-  static func connect(_ path: String, _ ring: RingKind) throws -> Frontend {
+  static func connect(_ path: String, _ settings: Settings) throws -> Frontend {
     let format = RequestFormat(
       isRevision1: true, statelessServices: [.cipher, .hash, .mac, .aead, .akcipher])
-    var options = Frontend.Options(format: format, ring: ring)
-    options.timeoutMilliseconds = 20000
+    var options = Frontend.Options(format: format, ring: settings.ring)
+    options.timeoutMilliseconds = 20_000 * settings.slowness
     let frontend = try Frontend.connect(path: path, options: options)
     try frontend.negotiate()
-    guard RingKind(features: frontend.features) == ring else {
-      throw DriverError("the device does not offer \(ring) rings")
+    guard RingKind(features: frontend.features) == settings.ring else {
+      throw DriverError("the device does not offer \(settings.ring) rings")
     }
     return frontend
   }
@@ -157,7 +159,7 @@ final class Guest {
     let now = monotonicNanoseconds()
     if progressed || inFlightCount == 0 {
       lastProgress = now
-    } else if now - lastProgress > Self.patience {
+    } else if now - lastProgress > Self.patience * UInt64(settings.slowness) {
       ledger.lost += inFlightCount
       let isThere = queues.contains { $0.hasUsed }
       throw DriverError(
@@ -195,6 +197,7 @@ final class Guest {
     riders[index][number].mayLackItsSession = false
     idle[index].append(number)
     inFlightCount -= 1
+    if rider.wish.plan.isInPlace { ledger.inPlace += 1 }
     let (status, verdict) = try rider.verdict(
       used, toleratesFailures: toleratesFailures, memory: memory)
     ledger.count(rider.wish, status, verdict, guest: settings.name)
@@ -214,8 +217,7 @@ final class Guest {
         sleepers[index].append(number)
         continue
       }
-      try rider.placed.wipeAnswer(in: memory)
-      if let session = rider.sessionID { try rider.placed.setSession(session, in: memory) }
+      try rider.renew(in: memory)
       queue.post(rider.head)
       riders[index][number].isInFlight = true
       inFlightCount += 1

@@ -19,6 +19,11 @@ final class Ledger {
 
   var kills = 0
   var inFlightAtKills = 0
+  /// Sessions that went on with the next daemon, and requests of them that were in flight meanwhile.
+  var keptSessions = 0
+  var keptInFlight = 0
+  /// Answers to requests whose result goes over their source.
+  var inPlace = 0
   var deadFrontends = 0
   var deadRequests = 0
   var visits = 0
@@ -66,7 +71,8 @@ final class Ledger {
   var report: String {
     var lines = [
       "requests: sent=\(sent) answered=\(answered) abandoned=\(abandoned) lost=\(lost) "
-        + "wrong=\(wrong) duplicated=\(duplicated) unaccounted=\(unaccounted)"
+        + "wrong=\(wrong) duplicated=\(duplicated) unaccounted=\(unaccounted)",
+      "  in place: \(inPlace)",
     ]
     for service in right.keys.sorted() {
       let failures = failed[service].map { "; failed: " + Self.list($0) } ?? ""
@@ -80,7 +86,9 @@ final class Ledger {
     lines.append(
       "front-ends: dead=\(deadFrontends) (their requests: \(deadRequests)) visits=\(visits) "
         + "refused-steps=\(refusedSteps)")
-    lines.append("sessions: opened=\(sessions) refused=\(refusedSessions)")
+    lines.append(
+      "sessions: opened=\(sessions) refused=\(refusedSessions) kept=\(keptSessions) "
+        + "(in flight meanwhile: \(keptInFlight))")
     lines += violations.map { "VIOLATION: \($0)" }
     return lines.joined(separator: "\n")
   }

@@ -30,21 +30,41 @@ extension Soak {
     }
   }
 
-  /// The daemon is killed after 5 to 200 ms of work, again and again, three times at least.
+  /// The daemon is killed after 5 to 200 ms of work, again and again: one half of the time without a service manager, the
+  /// other half with one that keeps the sessions of some devices, of each and of all at least once.
+  ///
+  /// The seed decides which half comes first, and so what the daemon of the other phases has.
   private func kills(until end: UInt64) throws {
-    let least = ledger.kills + 3
-    repeat {
-      try work(milliseconds: 5 + chance(200))
-      ledger.countEngines(try host.newCounts())
-      for guest in residents { try guest.turn() }
-      try host.kill()
-      ledger.kills += 1
-      for guest in residents { try guest.daemonHasDied() }
-      try host.restart()
-      for (index, guest) in residents.enumerated() {
-        try guest.resume(path: host.path(index))
-      }
-    } while monotonicNanoseconds() < end || ledger.kills < least
+    let begin = monotonicNanoseconds()
+    let middle = begin + (end - min(begin, end)) / 2
+    let devices = Array(residents.indices)
+    let someDevices = devices.map { Set([$0]) } + [Set(devices)]
+    var isManaged = chance(2) == 0
+    for halfEnd in [middle, end] {
+      // A manager has nothing of a daemon that had none.
+      var wishes = isManaged ? someDevices.shuffled(using: &random) : [[], []]
+      if isManaged, !host.isManaged { wishes.append([]) }
+      repeat {
+        let drawn = isManaged ? someDevices[Int(chance(UInt64(someDevices.count)))] : []
+        try kill(isManaged: isManaged, keeping: wishes.popLast() ?? drawn)
+      } while !wishes.isEmpty || monotonicNanoseconds() < halfEnd
+      isManaged.toggle()
+    }
+  }
+
+  private func kill(isManaged: Bool, keeping kept: Set<Int>) throws {
+    try work(milliseconds: 5 + chance(200))
+    ledger.countEngines(try host.newCounts())
+    for guest in residents { try guest.turn() }
+    try host.kill()
+    ledger.kills += 1
+    for (index, guest) in residents.enumerated() {
+      try guest.daemonHasDied(keepsSessions: kept.contains(index))
+    }
+    try host.restart(isManaged: isManaged, keeping: kept)
+    for (index, guest) in residents.enumerated() {
+      try guest.resume(path: host.path(index), keepsSessions: kept.contains(index))
+    }
   }
 
   // MARK: Front-ends that die
@@ -68,15 +88,16 @@ extension Soak {
 
   private func killStrayGuest() throws {
     let guest = try StrayGuest(
-      path: host.strangersPath, seed: random.next(), counts: scratch.file("counts"))
-    let wanted = Int(1 + chance(2000))
-    let patience = monotonicNanoseconds() + 60_000_000_000
+      path: host.strangersPath, seed: random.next(), slowness: settings.slowness,
+      counts: scratch.file("counts"))
+    let wanted = Int(1 + chance(UInt64(2000 / settings.slowness)))
+    let patience = monotonicNanoseconds() + 60_000_000_000 * UInt64(settings.slowness)
     while guest.answeredCount < wanted, guest.isRunning, monotonicNanoseconds() < patience {
       try work(milliseconds: 2)
     }
     try guest.kill()
     guard guest.answeredCount >= wanted else {
-      throw DriverError("a stray guest had \(guest.answeredCount) of \(wanted) answers in a minute")
+      throw DriverError("a stray guest had \(guest.answeredCount) of \(wanted) answers in time")
     }
     ledger.deadRequests += guest.answeredCount
   }
@@ -116,7 +137,7 @@ extension Soak {
 
   private func strangersFrontend() throws -> Frontend {
     var options = Frontend.Options(format: .stateless)
-    options.timeoutMilliseconds = 20000
+    options.timeoutMilliseconds = 20_000 * settings.slowness
     return try Frontend.connect(path: host.strangersPath, options: options)
   }
 
@@ -127,7 +148,7 @@ extension Soak {
       path: host.strangersPath,
       .init(
         name: "stranger", ring: RingKind.allCases[Int(chance(4))], ridersPerQueue: 30,
-        seed: random.next()), ledger, step: step)
+        slowness: settings.slowness, seed: random.next()), ledger, step: step)
   }
 
   /// A front-end comes, its guest works for a while, and it leaves in order.
@@ -182,7 +203,7 @@ extension Soak {
 
   private func engineFaults(until end: UInt64) throws {
     for guest in residents { guest.toleratesFailures = true }
-    host.faults.set([.libcrypto: 3000, .ipsecMB: 5000, .allocation: 2000])
+    host.faults.set([.libcrypto: 3000, .ipsecMB: 5000, .kernel: 20_000, .allocation: 2000])
     while monotonicNanoseconds() < end {
       for _ in 0..<20 { try turn() }
       for guest in residents { try guest.renewSession() }

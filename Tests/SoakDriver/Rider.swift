@@ -10,11 +10,18 @@ struct Rider {
   /// The session that the guest has opened for it; nil where it needs none, or could not be given one.
   var sessionID: UInt64?
   var isInFlight = false
-  /// It was in flight in a session that has ended with its daemon.
+  /// It was in flight in a session that has ended with its daemon, and was not kept.
   var mayLackItsSession = false
 
   var needsSession: Bool { !wish.isStateless && wish.strangeSession == nil }
   var isReady: Bool { !needsSession || sessionID != nil }
+
+  /// Makes it one that can be sent: no answer, its source, and its session.
+  func renew(in memory: GuestRAM) throws {
+    try placed.wipeAnswer(in: memory)
+    if wish.plan.isInPlace { try placed.writeSource(wish.operation.source, in: memory) }
+    if let sessionID { try placed.setSession(sessionID, in: memory) }
+  }
 }
 
 /// What is said of an answer.

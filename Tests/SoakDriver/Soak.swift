@@ -25,7 +25,7 @@ final class Soak {
     say("seed \(settings.seed), \(settings.seconds) s")
     phaseSeconds = min(5, max(0.8, Double(settings.seconds) / 40))
     scratch = try TemporaryDirectory()
-    host = try Host(injector: settings.injector, seed: settings.seed, leaks: settings.leaks)
+    host = try Host(settings)
   }
 
   private var seconds: Double { Double(monotonicNanoseconds() - start) / 1e9 }
@@ -81,7 +81,7 @@ final class Soak {
         path: host.path(index),
         .init(
           name: "guest \(index) (\(ring.rawValue))", ring: ring, waitsForCalls: index == 1,
-          seed: random.next()), ledger)
+          slowness: settings.slowness, seed: random.next()), ledger)
       try guest.addRiders()
       residents.append(guest)
     }
@@ -108,7 +108,7 @@ final class Soak {
   /// Without a fault, everybody's requests are right at once.
   private func checkRecovery() throws {
     let failed = ledger.failedCount
-    let wanted = ledger.answered + 2000
+    let wanted = ledger.answered + 2000 / settings.slowness
     while ledger.answered < wanted { try turn() }
     for guest in residents { try guest.finish() }
     guard ledger.failedCount == failed else {
@@ -118,6 +118,7 @@ final class Soak {
 
   /// One turn of all guests that stay.
   func turn() throws {
+    host.listen()
     var progressed = false
     for guest in residents where try guest.turn() { progressed = true }
     if !progressed { yieldProcessor() }

@@ -2,11 +2,12 @@
 // whatever it calls fails; for SoakTests and `make soak`. A program of its own because it is built optimised, as tests are
 // not. VHOST_CRYPTO_BIN names the folder of the daemon.
 //
-//   soak-driver --injector=LIBRARY [--seconds=600] [--seed=N] [--leak=memory|fd|thread]
-//   soak-driver guest SOCKET SEED COUNTS
+//   soak-driver --injector=LIBRARY [--seconds=600] [--seed=N] [--slowness=1] [--leak=memory|fd|thread|sessions]
+//   soak-driver guest SOCKET SEED COUNTS SLOWNESS
 //
-// --leak makes the daemon leak, so that the run has to fail. The second form is a guest that the first one starts and
-// kills: it sends until then, and keeps its counts in a file.
+// --leak makes the daemon leak, or the service manager lose the sessions that it keeps, so that the run has to fail.
+// --slowness is for an emulated machine: everything may take so many times as long, and so much less has to be done. The
+// second form is a guest that the first one starts and kills: it sends until then, and keeps its counts in a file.
 //
 // A report on standard output; status 1 where anything was lost, wrong, duplicated or grew.
 
@@ -40,7 +41,9 @@ struct DriverSettings {
   var injector = ""
   var seconds = 600
   var seed = UInt64.random(in: 0...UInt64(Int.max))
+  var slowness = 1
   var leaks: [Faults.Kind: UInt64] = [:]
+  var losesSessions = false
 
   init(_ words: [String]) throws {
     for word in words {
@@ -50,8 +53,10 @@ struct DriverSettings {
       case ("--injector", _): injector = value
       case ("--seconds", _): seconds = Int(try Self.number(word, value))
       case ("--seed", _): seed = try Self.number(word, value)
+      case ("--slowness", _): slowness = max(1, Int(try Self.number(word, value)))
       case ("--leak", "memory"): leaks = [.leakedMemory: 1_000_000]
       case ("--leak", "fd"): leaks = [.leakedDescriptor: 200_000]
+      case ("--leak", "sessions"): losesSessions = true
       case ("--leak", "thread"): leaks = [.leakedThread: 200_000]
       default: throw DriverError("what is \(word)?")
       }

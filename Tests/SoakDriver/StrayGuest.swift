@@ -7,14 +7,16 @@ struct StrayGuest {
   ///
   /// The file of counts is 8 bytes: answers so far.
   static func run(_ words: [String]) throws {
-    guard words.count == 3, let seed = UInt64(words[1]) else {
-      throw DriverError("usage: soak-driver guest SOCKET SEED COUNTS")
+    guard words.count == 4, let seed = UInt64(words[1]), let slowness = Int(words[3]) else {
+      throw DriverError("usage: soak-driver guest SOCKET SEED COUNTS SLOWNESS")
     }
     let ledger = Ledger()
     let kinds = RingKind.allCases
     let guest = try Guest(
       path: words[0],
-      .init(name: "stray", ring: kinds[Int(seed % UInt64(kinds.count))], seed: seed), ledger)
+      .init(
+        name: "stray", ring: kinds[Int(seed % UInt64(kinds.count))], slowness: slowness, seed: seed),
+      ledger)
     try guest.addRiders()
     let file = open(words[2], O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
     while ledger.isCleanSoFar {
@@ -32,12 +34,12 @@ struct StrayGuest {
   private let counts: String
   private let errors: String
 
-  init(path: String, seed: UInt64, counts: String) throws {
+  init(path: String, seed: UInt64, slowness: Int, counts: String) throws {
     self.counts = counts
     errors = counts + ".err"
     try? FileManager.default.removeItem(atPath: counts)
     process = try ChildProcess(
-      program: "/proc/self/exe", arguments: ["guest", path, "\(seed)", counts],
+      program: "/proc/self/exe", arguments: ["guest", path, "\(seed)", counts, "\(slowness)"],
       standardErrorPath: errors)
   }
 

@@ -53,7 +53,19 @@ extension Wish: CustomStringConvertible {
       case .akcipher(let spec): "public key \(spec.algorithm) \(operation.akcipher)"
       }
     return "\(service) \(what), \(operation.source.count) bytes"
+      + (plan.isInPlace ? ", in place" : "")
       + (isStateless ? ", stateless" : strangeSession == nil ? "" : ", strange session")
+  }
+}
+
+extension OperationSpec {
+  /// Whether its answer is more than a status, a digest or a verdict.
+  fileprivate var hasDestination: Bool {
+    switch session {
+    case .cipher, .aead, .chain: true
+    case .hash, .mac: false
+    case .akcipher: akcipher != .verify
+    }
   }
 }
 
@@ -94,9 +106,9 @@ struct WishSource {
   private mutating func wish(_ session: SessionSpec, _ operation: OperationSpec) -> Wish {
     let isStateless = source.upTo(3) == 0
     var plan = source.plan()
-    // Requests are sent again as they are, and the session in their header is changed.
-    plan.isInPlace = false
-    if !isStateless, case .shredded = plan.front { plan.front = .joined }
+    plan.isInPlace = source.upTo(2) == 0 && operation.hasDestination
+    // The session in their header is changed, and their source written again.
+    if !isStateless || plan.isInPlace, case .shredded = plan.front { plan.front = .joined }
     let answer = ReferenceCrypto.answer(to: operation)
     return Wish(
       session: session, operation: operation, plan: plan, isStateless: isStateless,
@@ -178,8 +190,10 @@ struct WishSource {
   }
 
   private mutating func asymmetric(_ operation: OperationSpec, output: [UInt8]?) -> Wish {
-    Wish(
-      session: operation.session, operation: operation, plan: RequestPlan(),
+    var plan = RequestPlan()
+    plan.isInPlace = source.upTo(2) == 0 && operation.hasDestination
+    return Wish(
+      session: operation.session, operation: operation, plan: plan,
       isStateless: source.upTo(3) == 0,
       expectation: output.map {
         Expectation(status: .ok, result: .bytes(output: $0, result: []))

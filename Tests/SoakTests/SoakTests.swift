@@ -32,6 +32,8 @@ struct SoakTests {
     let (exit, report) = try drive([], seconds: 25)
     #expect(exit == .status(0), "\(report)")
     #expect(report.contains(" lost=0 wrong=0 duplicated=0 unaccounted=0"), "\(report)")
+    // Sessions of some daemons went on with the next, with requests in flight.
+    #expect(report.contains(/kept=[1-9][0-9]* \(in flight meanwhile: [1-9]/), "\(report)")
     // Every service was asked for, and everything that can be made to fail did.
     for word in ["cipher:", "hash:", "mac:", "aead:", "chain:", "akcipher:"] {
       #expect(report.contains("\n  \(word) "), "no \(word) in \(report)")
@@ -49,6 +51,13 @@ struct SoakTests {
     let setUp = ["mmap", "memfd", "eventfd", "accept", "thread", "uring-setup"]
     #expect(setUp.allSatisfy { counts[$0] != nil }, "\(report)")
     #expect(setUp.compactMap { counts[$0] }.reduce(0, +) > 5, "\(report)")
+  }
+
+  /// Nor does one that has lost the sessions which its guests were to keep.
+  @Test func lostSessionsAreSeen() throws {
+    let (exit, report) = try drive(["--leak=sessions"], seconds: 5)
+    #expect(exit == .status(1), "\(report)")
+    #expect(report.contains("INVSESS instead of OK"), "\(report)")
   }
 
   /// A daemon that leaks does not pass.

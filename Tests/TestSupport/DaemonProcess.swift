@@ -207,18 +207,13 @@ public final class DaemonProcess: Sendable {
   // MARK: What the kernel says about it
 
   /// Open file descriptors.
-  public var fileDescriptorCount: Int { entryCount("fd") }
+  public var fileDescriptorCount: Int { process.fileDescriptorCount }
 
   /// Threads.
-  public var threadCount: Int { entryCount("task") }
+  public var threadCount: Int { process.threadCount }
 
   /// Names of its threads.
-  public var threadNames: [String] {
-    let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
-    return tasks.map {
-      Self.text("/proc/\(pid)/task/\($0)/comm").trimmingCharacters(in: .whitespacesAndNewlines)
-    }
-  }
+  public var threadNames: [String] { process.threadNames }
 
   /// Lines of its memory map.
   public var mappingCount: Int { Self.text("/proc/\(pid)/maps").split(separator: "\n").count }
@@ -252,17 +247,7 @@ public final class DaemonProcess: Sendable {
   }
 
   /// Bytes of resident memory that are its own, without what it shares with the guest.
-  public func privateByteCount() throws -> Int {
-    let lines = Self.text("/proc/\(pid)/smaps_rollup").split(separator: "\n")
-    let counts = lines.filter { $0.hasPrefix("Private_Clean:") || $0.hasPrefix("Private_Dirty:") }
-      .compactMap { $0.split(separator: " ").dropFirst().first.flatMap { Int($0) } }
-    guard counts.count == 2 else { throw TestSupportError("no memory of \(pid) to be seen") }
-    return counts.reduce(0, +) * 1024
-  }
-
-  private func entryCount(_ folder: String) -> Int {
-    (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(folder)"))?.count ?? 0
-  }
+  public func privateByteCount() throws -> Int { try process.privateByteCount() }
 
   // MARK: Talking to it
 

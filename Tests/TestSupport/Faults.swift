@@ -8,6 +8,7 @@ public final class Faults {
   public enum Kind: String, CaseIterable {
     case libcrypto
     case ipsecMB = "ipsec-mb"
+    case kernel
     case allocation
     case manager = "mb-manager"
     case mapping = "mmap"

@@ -10,16 +10,23 @@ public final class StoringService {
   public private(set) var process: ChildProcess
   /// Names of what is in the store, as often as they are there.
   public var storedNames: [String] { stored.map(\.name) }
-  public var socketPath: String { directory.file("vm1.sock") }
+  /// Where the front-ends of the first device connect, and those of any.
+  public var socketPath: String { socketPath(of: devices[0]) }
+  public func socketPath(of device: String) -> String { directory.file(device + ".sock") }
+  public let devices: [String]
+  public var statsPath: String { directory.file("stats.sock") }
   public var log: String { DaemonProcess.text(directory.file("stderr-\(starts)")) }
   public var pid: Int32 { process.pid }
 
   private var stored: [(name: String, file: OwnedFile)] = []
   private let notifications: FileDescriptor
-  private let listener: OwnedFile?
+  private let listeners: [OwnedFile]
   /// What is started next.
   public var program: String
   private var arguments: [String]
+  private let environment: [String: String]
+  /// False: what is started next hears of no manager, which forgets what it has kept for it.
+  public var isManaged = true
   private var starts = 0
   private var isReady = false
 
@@ -28,21 +35,25 @@ public final class StoringService {
   /// - `isActivated`: the manager listens for it, so that the socket outlives it.
   /// - `keepsDescriptors`: false for a manager whose store has no room.
   /// - `program`: nil for the daemon that was built.
+  /// - `environment`: for the daemon alone, not for what starts it.
   public init(
-    isActivated: Bool = false, keepsDescriptors: Bool = true, program: String? = nil,
-    arguments: [String] = [], configuration: String? = nil
+    devices: [String] = ["vm1"], isActivated: Bool = false, keepsDescriptors: Bool = true,
+    program: String? = nil, arguments: [String] = [], environment: [String: String] = [:],
+    configuration: String? = nil
   ) throws {
     self.program = try program ?? DaemonProcess.executable("vhost-user-crypto")
     let directory = try TemporaryDirectory()
     self.directory = directory
+    self.devices = devices
+    self.environment = environment
     self.keepsDescriptors = keepsDescriptors
     let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     try Self.bind(descriptor, to: directory.file("notify"))
     notifications = FileDescriptor(owning: descriptor)
-    listener =
-      isActivated
-      ? try UnixSocket.listening(at: directory.file("vm1.sock"), isInherited: true) : nil
-    var all = isActivated ? [] : ["--socket-path=\(directory.file("vm1.sock"))"]
+    let paths = devices.map { directory.file($0 + ".sock") }
+    listeners =
+      isActivated ? try paths.map { try UnixSocket.listening(at: $0, isInherited: true) } : []
+    var all = isActivated ? [] : paths.map { "--socket-path=\($0)" }
     all.append("--stats-socket=\(directory.file("stats.sock"))")
     if let configuration {
       all.append("--config=\(try directory.write(configuration, to: "capabilities.yaml"))")
@@ -74,40 +85,45 @@ public final class StoringService {
     arguments += further
     starts += 1
     isReady = false
-    let given =
-      (listener.map { [(name: "vm1", file: $0)] } ?? []) + stored
+    if !isManaged { stored = [] }
+    let given = zip(devices, listeners).map { (name: $0, file: $1) } + stored
     // Inherited copies, which end when the process has been started.
     let copies = given.map { OwnedFile(descriptor: fcntl($0.file.descriptor, F_DUPFD, 200)) }
     let moves = copies.enumerated().map { "\(100 + $0.offset)<&\($0.element.descriptor)" }
     let places = copies.indices.map { "\(3 + $0)<&\(100 + $0) \(100 + $0)<&-" }
     let rest = copies.map { "\($0.descriptor)<&-" }
     let script = """
+      while [ "$1" != -- ]; do export "$1"; shift; done
+      shift
       exec \(moves.joined(separator: " "))
       exec \(places.joined(separator: " ")) \(rest.joined(separator: " "))
       if [ -n "${LISTEN_FDS-}" ]; then export LISTEN_PID=$$; fi
       exec "$@"
       """
-    var environment = DaemonProcess.inheritedEnvironment
-    environment["NOTIFY_SOCKET"] = directory.file("notify")
+    var inherited = DaemonProcess.inheritedEnvironment
+    if isManaged { inherited["NOTIFY_SOCKET"] = directory.file("notify") }
     if !given.isEmpty {
-      environment["LISTEN_FDS"] = "\(given.count)"
-      environment["LISTEN_FDNAMES"] = given.map(\.name).joined(separator: ":")
+      inherited["LISTEN_FDS"] = "\(given.count)"
+      inherited["LISTEN_FDNAMES"] = given.map(\.name).joined(separator: ":")
     }
+    let own = environment.map { "\($0.key)=\($0.value)" }
     process = try withExtendedLifetime(copies) {
       try ChildProcess(
         program: "/bin/bash",
-        arguments: ["-c", script, "bash", program] + arguments,
-        environment: environment.map { "\($0.key)=\($0.value)" },
+        arguments: ["-c", script, "bash"] + own + ["--", program] + arguments,
+        environment: inherited.map { "\($0.key)=\($0.value)" },
         standardErrorPath: directory.file("stderr-\(starts)"))
     }
     if waitsUntilReady { try waitUntilReady() }
   }
 
-  public func waitUntilReady() throws {
-    try waitUntil("the service", milliseconds: 30000) {
+  /// Waits until the daemon says that it is ready; one without a manager answers when it is.
+  public func waitUntilReady(milliseconds: Int = 30000) throws {
+    try waitUntil("the service", milliseconds: milliseconds) {
       listen()
       guard process.isRunning else { throw TestSupportError("the daemon ended at start: \(log)") }
-      return isReady
+      guard !isManaged else { return isReady }
+      return (try? HTTPExchange.get("/healthz", socketPath: statsPath)) != nil
     }
   }
 
@@ -145,6 +161,12 @@ public final class StoringService {
         stored += files.map { (name ?? "stored", $0) }
       }
     }
+  }
+
+  /// Forgets what is in the store but for these devices' sessions, as a manager does whose store has no more room.
+  public func forgetSessions(except devices: Set<String>) {
+    let kept = devices.map { "sessions-" + $0 }
+    stored.removeAll { !kept.contains($0.name) }
   }
 
   /// A copy of the store's only file, as bytes.

@@ -14,6 +14,6 @@ struct fault_injector_record {
 };
 
 // Kinds whose names begin with "leak" do not fail: they leak on purpose, so that whoever looks for growth can be tested.
-#define FAULT_INJECTOR_KINDS 15
+#define FAULT_INJECTOR_KINDS 16
 
 #endif
