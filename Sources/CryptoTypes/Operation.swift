@@ -15,9 +15,9 @@ public enum CryptoOutcome: UInt8, Sendable {
   case exhausted
 
   /// Whether another engine may do it.
-  @_noAllocation @_noLocks
-  @inlinable
-  public var isLeftToOthers: Bool { self == .unsupported || self == .exhausted }
+  @inlinable public var isLeftToOthers: Bool {
+    @_noAllocation @_noLocks get { self == .unsupported || self == .exhausted }
+  }
 }
 
 /// Whether an operation is finished when `submit` returns.
