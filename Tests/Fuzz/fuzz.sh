@@ -115,11 +115,11 @@ thin() {
 # requests in flight, rings, requests, sessions, keys and capability files.
 parsers() {
   ls Sources/VhostUserProtocol/*.swift Sources/VhostUserBackend/Connection*.swift \
-    Sources/VhostUserBackend/{MessageReader,InflightBuffer,FrontendChannel}.swift \
+    Sources/VhostUserBackend/{MessageReader,InflightAnnex,InflightBuffer,FrontendChannel}.swift \
     Sources/VirtQueue/{DescriptorChain,SplitQueue,PackedQueue,PackedQueueLayout,InOrderQueue,SpanList,Descriptor}.swift \
     Sources/VirtQueue/{InflightRecord,SplitRecorder,PackedRecorder,PackedRecovery}.swift \
     Sources/CryptoDevice/{ControlQueue,ControlRequest,SessionRequest,SessionRequest+AKCipher,DataHeader}.swift \
-    Sources/CryptoDevice/RequestProcessor{,+AKCipher,+ASYM*,+DraftV15,+Mixed,+Payload,+Services,+Sessions,+Symmetric}.swift \
+    Sources/CryptoDevice/{UndoLog,RequestProcessor{,+AKCipher,+ASYM*,+DraftV15,+Mixed,+Payload,+Services,+Sessions,+Symmetric,+Undo}}.swift \
     Sources/CryptoDevice/{DeviceState,DeviceCore+Restore,SessionTable+Restore,SessionRecord}.swift \
     Sources/CryptoDevice/{SessionJournal,SessionJournal+Changes,SessionOwner,JournalLayout}.swift \
     Sources/Capabilities/{ByteSize,CPUList,ConfigurationReader,PolicyReader,Field,Schema,Spelling,Configuration+Load}.swift \

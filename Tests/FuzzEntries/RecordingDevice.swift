@@ -63,6 +63,7 @@ final class RecordingDevice: VhostUserDevice {
       | ProtocolFeature.deviceState
   }
   var queueCount: Int { 3 }
+  var inflightAnnexByteCount: Int { 8192 }
   var serviceDescriptors: [Int32] { [] }
 
   func connectionOpened(_ frontend: FrontendChannel) {
@@ -92,6 +93,11 @@ final class RecordingDevice: VhostUserDevice {
     expect(running[index] == nil && index < queueCount, "a ring that runs is started")
     expect(!corrupt.contains(index), "a ring that was spoiled is started")
     let ring = Running(setup)
+    // Whoever says that it is there has to have mapped it.
+    if let annex = ring.setup.inflight?.annex {
+      annex.head.pointer[annex.head.byteCount - 1] = 1
+      if let data = annex.data { data.pointer[data.byteCount - 1] = 1 }
+    }
     do {
       if ring.setup.isPacked {
         let layout = try PackedQueueLayout(
