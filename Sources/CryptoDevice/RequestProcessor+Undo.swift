@@ -5,54 +5,21 @@ public import VirtQueue
 
 // Requests whose result goes where they themselves are, in a daemon that may be killed over them: see `UndoLog`.
 extension RequestProcessor {
-  /// Whether the result of a request that was read is written over its source or associated data.
+  /// Whether the result of a request that was read is written over any of it, header and IV included: so that of a request
+  /// for which nothing was saved nothing was changed.
   ///
-  /// True also where that cannot be told. What lies over the header or the IV alone is not found where nothing is bounced:
-  /// no driver has that.
+  /// True also where that cannot be told. Of a chain that was not long.
   @_noAllocation @_noLocks
-  @inline(__always)
   func writesOverItself(
     _ slot: UnsafeMutablePointer<RequestSlot>, _ chain: DescriptorChain, _ memory: inout MemoryView
   ) -> Bool {
-    let others = unsafe slot.pointee.operation.resultByteCount | slot.pointee.operation.aadByteCount
-    guard others == 0, unsafe slot.pointee.bounce < 0 else {
-      return unsafe anyWritesOverItself(slot, chain, &memory)
-    }
-    return unsafe Self.overlap(
-      slot.pointee.operation.source, slot.pointee.operation.sourceByteCount,
-      slot.pointee.operation.destination, slot.pointee.outputByteCount)
-  }
-
-  @_noAllocation @_noLocks
-  @inline(never)
-  private func anyWritesOverItself(
-    _ slot: UnsafeMutablePointer<RequestSlot>, _ chain: DescriptorChain, _ memory: inout MemoryView
-  ) -> Bool {
-    // What is bounced has no address in guest memory any more.
+    // What is bounced goes to many places.
     if unsafe slot.pointee.bounce >= 0 { return chain.writesOverWhatItReads(&memory) }
-    let operation = unsafe slot.pointee.operation
-    let result = unsafe operation.result
-    let resultByteCount = operation.resultByteCount
-    let destinationByteCount = unsafe slot.pointee.outputByteCount &- resultByteCount
-    return unsafe Self.overlap(
-      operation.source, operation.sourceByteCount, operation.destination, destinationByteCount)
-      || Self.overlap(operation.source, operation.sourceByteCount, result, resultByteCount)
-      || Self.overlap(
-        operation.aad, operation.aadByteCount, operation.destination, destinationByteCount)
-      || Self.overlap(operation.aad, operation.aadByteCount, result, resultByteCount)
-  }
-
-  /// Whether two runs share a byte; empty ones share none.
-  @_noAllocation @_noLocks
-  @inline(__always)
-  private static func overlap(
-    _ one: UnsafePointer<UInt8>, _ oneCount: UInt32, _ other: UnsafeMutablePointer<UInt8>,
-    _ otherCount: UInt32
-  ) -> Bool {
-    let distance = UInt(bitPattern: other) &- UInt(bitPattern: one)
-    guard oneCount > 0, otherCount > 0 else { return false }
-    // Wrapping: from either start to the other, one of the two is beyond any length.
-    return distance < UInt(oneCount) || 0 &- distance < UInt(otherCount)
+    let resultByteCount = unsafe slot.pointee.operation.resultByteCount
+    return unsafe chain.reads(
+      slot.pointee.operation.destination,
+      byteCount: slot.pointee.outputByteCount &- resultByteCount)
+      || chain.reads(slot.pointee.operation.result, byteCount: resultByteCount)
   }
 
   /// Saves what a request that is ready will write over; nothing of it is written yet.

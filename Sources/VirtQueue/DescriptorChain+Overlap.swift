@@ -23,6 +23,22 @@ extension DescriptorChain {
     return false
   }
 
+  /// Whether bytes to be written, in one region, are of a buffer to be read, as far as that can be told; for chains that were
+  /// not long when they were read.
+  @_noAllocation @_noLocks
+  public func reads(_ start: UnsafeMutablePointer<UInt8>, byteCount: UInt32) -> Bool {
+    guard byteCount > 0 else { return false }
+    let written = ChainRun(
+      start: UInt64(UInt(bitPattern: start)), byteCount: byteCount, mappedByteCount: byteCount)
+    var index = 0
+    while index < readableCount {
+      // SAFETY: below the window's count.
+      if unsafe runs[index].overlaps(written) { return true }
+      index &+= 1
+    }
+    return false
+  }
+
   /// The same for a chain that is longer than its window, as those of Linux's driver are from 32 KiB on.
   ///
   /// All of its buffers are listed where an indirect table that crosses regions would be put together, and the readable
