@@ -25,16 +25,25 @@ extension DescriptorChain {
 
   /// Whether bytes to be written, in one region, are of a buffer to be read, as far as that can be told; for chains that were
   /// not long when they were read.
+  ///
+  /// Each request is asked this while requests in flight are recorded.
   @_noAllocation @_noLocks
+  @inlinable @inline(__always)
   public func reads(_ start: UnsafeMutablePointer<UInt8>, byteCount: UInt32) -> Bool {
     guard byteCount > 0 else { return false }
-    let written = ChainRun(
-      start: UInt64(UInt(bitPattern: start)), byteCount: byteCount, mappedByteCount: byteCount)
-    var index = 0
-    while index < readableCount {
-      // SAFETY: below the window's count.
-      if unsafe runs[index].overlaps(written) { return true }
-      index &+= 1
+    let start = UInt64(UInt(bitPattern: start))
+    var run = unsafe runs
+    // SAFETY: the readable ones are the window's first.
+    let end = unsafe run + readableCount
+    while unsafe run < end {
+      let other = unsafe run.pointee
+      // Wrapping, and one comparison for both ends: the buffer starts at most its own length less one before, and less
+      // than the result's behind. Where it is empty that says yes too often.
+      let reach = UInt64(other.byteCount) &- 1
+      if other.start &- start &+ reach < UInt64(byteCount) &+ reach || other.mappedByteCount == 0 {
+        return true
+      }
+      unsafe run += 1
     }
     return false
   }

@@ -92,8 +92,8 @@ extension TheDaemon {
         resting = try Image(daemon.pid).changed(since: before)
         if resting.count < 64 { break }
       }
-      try #require(
-        resting.count < 64, "what rests writes hardly anything: \(places(resting, of: daemon))")
+      let restingPlaces = try places(resting, of: daemon)
+      try #require(resting.count < 64, "what rests writes hardly anything: \(restingPlaces)")
       var changed = [Set<UInt>](repeating: [], count: queueCount)
       for (round, count) in [1, 37, 200].enumerated() {
         for index in 0..<queueCount {

@@ -88,11 +88,14 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
   ///
   /// `turn`: the worker's turn that was made for this kind of ring and these lanes.
   func measure<Queue: VirtQueueRing & ~Copyable>(
-    rounds: Int, makeRing: (GuestSide) throws -> Queue,
+    rounds: Int, makeRing: (GuestSide, InflightRecord?) throws -> Queue,
     turn: (inout WorkerLoop<Lane, Queue>) throws(QueueError) -> Bool
   ) throws -> Measurement {
     let guest = try GuestSide(ring: scenario.ring)
     let offer = try offer()
+    let most = Int(offer.maximumRequestByteCount)
+    let kept = try KeptMemory(
+      records: scenario.isRecorded, logs: scenario.isLogged, maximumRequestByteCount: most)
     let validationRing = try IOUring(entries: 4)
     var validation = try makeLane(validationRing.submissions, sessionCapacity: 1)
     let core = DeviceCore(offer: offer) { validation.validate($0) }
@@ -118,10 +121,11 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     policy.minimumByteCount = 256 << 10
     let limits = LimitBlock(queueCount: 1, nanosecondsPerTick: TickClock.nanosecondsPerTick)
     var loop = WorkerLoop(
-      queue: try makeRing(guest), memory: guest.map.view,
+      queue: try makeRing(guest, kept.record(capacity: guest.queue.size)), memory: guest.map.view,
       processor: try RequestProcessor(
         layout: offer.layout(features: 0), sessions: core.sessions.view, table: offer.algorithms,
-        slotCount: Int(guest.queue.size)),
+        slotCount: Int(guest.queue.size), dirty: kept.dirtyPages(of: guest),
+        undo: kept.undoLog(maximumRequestByteCount: most)),
       lane: try makeLane(events.submissions, sessionCapacity: core.sessions.slotCount),
       helpers: HelperLinks(
         crew, policy: policy, ring: events.submissions, counters: counters.block),
@@ -145,6 +149,7 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     }
     // The worker's views keep none of them alive.
     withExtendedLifetime(guest) {}
+    withExtendedLifetime(kept) {}
     withExtendedLifetime(core) {}
     withExtendedLifetime(attention) {}
     withExtendedLifetime(limits) {}
@@ -219,22 +224,22 @@ extension DataPath where Lanes == HostLanes {
     let size = 1024
     switch scenario.ring {
     case .split:
-      return try measure(rounds: rounds, makeRing: { try $0.splitRing() }) {
+      return try measure(rounds: rounds, makeRing: { try $0.splitRing($1) }) {
         (loop) throws(QueueError) in try countedTurn(split: &loop)
       }
     case .packed:
-      return try measure(rounds: rounds, makeRing: { try $0.packedRing() }) {
+      return try measure(rounds: rounds, makeRing: { try $0.packedRing($1) }) {
         (loop) throws(QueueError) in try countedTurn(packed: &loop)
       }
     case .splitInOrder:
       return try measure(
         rounds: rounds,
-        makeRing: { InOrderQueue(try $0.splitRing(), size: size, skipsEntries: true) }
+        makeRing: { InOrderQueue(try $0.splitRing($1), size: size, skipsEntries: true) }
       ) { (loop) throws(QueueError) in try countedTurn(splitInOrder: &loop) }
     case .packedInOrder:
       return try measure(
         rounds: rounds,
-        makeRing: { InOrderQueue(try $0.packedRing(), size: size, skipsEntries: true) }
+        makeRing: { InOrderQueue(try $0.packedRing($1), size: size, skipsEntries: true) }
       ) { (loop) throws(QueueError) in try countedTurn(packedInOrder: &loop) }
     }
   }
@@ -245,22 +250,22 @@ extension DataPath where Lanes == NullLanes {
     let size = 1024
     switch scenario.ring {
     case .split:
-      return try measure(rounds: rounds, makeRing: { try $0.splitRing() }) {
+      return try measure(rounds: rounds, makeRing: { try $0.splitRing($1) }) {
         (loop) throws(QueueError) in try countedTurn(nullSplit: &loop)
       }
     case .packed:
-      return try measure(rounds: rounds, makeRing: { try $0.packedRing() }) {
+      return try measure(rounds: rounds, makeRing: { try $0.packedRing($1) }) {
         (loop) throws(QueueError) in try countedTurn(nullPacked: &loop)
       }
     case .splitInOrder:
       return try measure(
         rounds: rounds,
-        makeRing: { InOrderQueue(try $0.splitRing(), size: size, skipsEntries: true) }
+        makeRing: { InOrderQueue(try $0.splitRing($1), size: size, skipsEntries: true) }
       ) { (loop) throws(QueueError) in try countedTurn(nullSplitInOrder: &loop) }
     case .packedInOrder:
       return try measure(
         rounds: rounds,
-        makeRing: { InOrderQueue(try $0.packedRing(), size: size, skipsEntries: true) }
+        makeRing: { InOrderQueue(try $0.packedRing($1), size: size, skipsEntries: true) }
       ) { (loop) throws(QueueError) in try countedTurn(nullPackedInOrder: &loop) }
     }
   }

@@ -20,6 +20,7 @@ final class GuestSide {
     let usedByteCount: UInt32
   }
 
+  private let ring: RingKind
   let memory: GuestRAM
   let queue: DriverQueue
   /// The same memory as the device has it.
@@ -28,6 +29,7 @@ final class GuestSide {
   private var placeOfHead: [Int]
 
   init(ring: RingKind) throws {
+    self.ring = ring
     memory = try GuestRAM(byteCount: 32 << 20)
     queue = try DriverQueue(
       size: Self.ringSize, memory: memory, hasEventIndex: true, kind: ring)
@@ -52,26 +54,47 @@ final class GuestSide {
     return slice
   }
 
-  /// The device's end of a split ring.
-  func splitRing() throws -> SplitQueue {
+  /// The device's end of a split ring, with the record of its requests, if there is one.
+  func splitRing(_ record: InflightRecord?) throws -> SplitQueue {
     let size = Int(queue.size)
+    let layout = try SplitQueueLayout(
+      size: size, descriptorTable: slice(queue.layout.descriptorTable, 16 * size),
+      availableRing: slice(queue.layout.available, 6 + 2 * size),
+      usedRing: slice(queue.layout.used, 6 + 8 * size))
+    guard let record else {
+      return try SplitQueue(layout: layout, eventIndex: true, nextAvailable: 0)
+    }
     return try SplitQueue(
-      layout: SplitQueueLayout(
-        size: size, descriptorTable: slice(queue.layout.descriptorTable, 16 * size),
-        availableRing: slice(queue.layout.available, 6 + 2 * size),
-        usedRing: slice(queue.layout.used, 6 + 8 * size)),
-      eventIndex: true, nextAvailable: 0)
+      layout: layout, eventIndex: true, nextAvailable: 0,
+      recorder: SplitRecorder(record, layout: layout))
   }
 
-  /// The device's end of a packed ring.
-  func packedRing() throws -> PackedQueue {
+  /// The same of a packed ring.
+  func packedRing(_ record: InflightRecord?) throws -> PackedQueue {
     let size = Int(queue.size)
+    let layout = try PackedQueueLayout(
+      size: size, base: PackedQueueLayout.initialBase,
+      descriptorRing: slice(queue.layout.descriptorTable, 16 * size),
+      driverEvent: slice(queue.layout.available, 4), deviceEvent: slice(queue.layout.used, 4))
+    guard let record else { return try PackedQueue(layout: layout, eventIndex: true) }
     return try PackedQueue(
-      layout: PackedQueueLayout(
-        size: size, base: PackedQueueLayout.initialBase,
-        descriptorRing: slice(queue.layout.descriptorTable, 16 * size),
-        driverEvent: slice(queue.layout.available, 4), deviceEvent: slice(queue.layout.used, 4)),
-      eventIndex: true)
+      layout: layout, eventIndex: true, recorder: PackedRecorder(record, layout: layout))
+  }
+
+  /// What of the ring the device writes, as the daemon logs it.
+  var writtenRingParts: [LoggedRange] {
+    let size = UInt64(queue.size)
+    let usedByteCount = ring.isPacked ? 4 : 6 + 8 * size
+    var parts = [
+      LoggedRange(
+        address: GuestAddress(rawValue: queue.layout.used), byteCount: usedByteCount)
+    ]
+    if ring.isPacked {
+      parts.append(
+        LoggedRange(
+          address: GuestAddress(rawValue: queue.layout.descriptorTable), byteCount: 16 * size))
+    }
+    return parts
   }
 
   // MARK: Requests

@@ -7,11 +7,12 @@ struct InstructionsCommand: ParsableCommand {
     commandName: "instructions",
     abstract: "Counts our own instructions per request with Callgrind, against a record.")
 
-  /// Rings and their descriptors with an engine that does nothing, and every operation with the engines.
+  /// Rings and their descriptors with an engine that does nothing, with what restarts and migrations cost, and every operation
+  /// with the engines.
   private static let scenarios =
     [
       ":split", ":split:direct", ":packed", ":packed:direct", ":split-in-order",
-      ":packed-in-order",
+      ":packed-in-order", ":split:recorded", ":packed:recorded", ":split:logged", ":packed:logged",
     ].map { "aes-128-cbc-encrypt:null" + $0 }
     + ["ipsec-mb", "openssl"].flatMap { engine in
       Scenario.operationNames.map { "\($0):\(engine)" }

@@ -3,7 +3,7 @@ import CryptoTypes
 import HostEngines
 import VhostUserFrontend
 
-/// What is measured: `OPERATION[:ENGINE][:RING][:direct][:SIZE]`, in any order behind the operation.
+/// What is measured: `OPERATION[:ENGINE][:RING][:direct][:SIZE][:recorded][:logged]`, in any order behind the operation.
 struct Scenario: CustomStringConvertible, ExpressibleByArgument {
   let operation: String
   let session: SessionSpec
@@ -12,6 +12,9 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
   var engine: String
   var ring = RingKind.split
   var isIndirect = true
+  /// Whether requests in flight are recorded, and written pages logged.
+  var isRecorded = false
+  var isLogged = false
   var byteCount = 64
 
   static let engines = HostEngines.names + [NullEngine.description.name]
@@ -55,6 +58,10 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
         isIndirect = false
       } else if word == "indirect" {
         isIndirect = true
+      } else if word == "recorded" {
+        isRecorded = true
+      } else if word == "logged" {
+        isLogged = true
       } else if let count = Int(word), (16...65536).contains(count), count % 16 == 0 {
         byteCount = count
       } else {
@@ -65,15 +72,17 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
 
   var description: String {
     "\(operation):\(engine):\(ring.rawValue):\(isIndirect ? "indirect" : "direct"):\(byteCount)"
+      + (isRecorded ? ":recorded" : "") + (isLogged ? ":logged" : "")
   }
 
   /// What may be written, for a message about what may not.
   static let help =
-    "OPERATION[:ENGINE][:RING][:direct][:SIZE] with an operation of "
+    "OPERATION[:ENGINE][:RING][:direct][:SIZE][:recorded][:logged] with an operation of "
     + operationNames.joined(separator: ", ") + "; an engine of "
     + engines.joined(separator: ", ") + "; a ring of "
     + RingKind.allCases.map(\.rawValue).joined(separator: ", ")
-    + "; and a size of 16 to 65536 bytes, a multiple of 16."
+    + "; a size of 16 to 65536 bytes, a multiple of 16; recorded: requests in flight are, for a restart; logged: "
+    + "written pages are, as for a migration."
 
   /// Requests over random bytes.
   func requests(count: Int, sessionID: UInt64) -> [OperationSpec] {
