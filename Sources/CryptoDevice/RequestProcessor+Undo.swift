@@ -2,24 +2,72 @@ import CRingShims
 import CryptoTypes
 public import GuestMemory
 public import VirtQueue
+import VirtioSpec
 
 // Requests whose result goes where they themselves are, in a daemon that may be killed over them: see `UndoLog`.
 extension RequestProcessor {
-  /// Whether the result of a request that was read is written over any of it, header and IV included: so that of a request
-  /// for which nothing was saved nothing was changed.
+  /// Whether the result of a request that was read is written over what it is computed from, and so has to be saved.
   ///
-  /// True also where that cannot be told. Of a chain that was not long.
+  /// Of a chain that was not long. Each is asked this while requests in flight are recorded: that it is written over header,
+  /// IV or associated data is left to `cannotBeRepeated`. Where bytes are bounced, any overlap counts.
   @_noAllocation @_noLocks
-  func writesOverItself(
-    _ slot: UnsafeMutablePointer<RequestSlot>, _ chain: DescriptorChain, _ memory: inout MemoryView
+  @inline(__always)
+  func writesOverWhatItIsOf(
+    _ slot: UnsafeMutablePointer<RequestSlot>, _ chain: inout DescriptorChain,
+    _ memory: inout MemoryView
   ) -> Bool {
     // What is bounced goes to many places.
     if unsafe slot.pointee.bounce >= 0 { return chain.writesOverWhatItReads(&memory) }
-    let resultByteCount = unsafe slot.pointee.operation.resultByteCount
-    return unsafe chain.reads(
-      slot.pointee.operation.destination,
-      byteCount: slot.pointee.outputByteCount &- resultByteCount)
-      || chain.reads(slot.pointee.operation.result, byteCount: resultByteCount)
+    let source = unsafe UInt64(UInt(bitPattern: slot.pointee.operation.source))
+    // Wrapping, and one comparison for both ends: the source starts at most its own length less one in front of what is
+    // written, and less than that one's length behind. Where one of them is empty, that says yes too often.
+    let reach = unsafe UInt64(slot.pointee.operation.sourceByteCount) &- 1
+    let result = unsafe UInt64(slot.pointee.operation.resultByteCount)
+    let destination = unsafe UInt64(slot.pointee.outputByteCount) &- result
+    let toDestination =
+      unsafe source &- UInt64(UInt(bitPattern: slot.pointee.operation.destination))
+    if toDestination &+ reach < destination &+ reach { return true }
+    guard result > 0 else { return false }
+    let toResult = unsafe source &- UInt64(UInt(bitPattern: slot.pointee.operation.result))
+    return toResult &+ reach < result &+ reach
+  }
+
+  /// Whether a request that an earlier daemon had, too, and that is written over itself, may be half a result by now.
+  ///
+  /// Of one that was saved everything has been put back. Else it was never begun if it would have been saved, which its
+  /// header tells, unless that is written over as well.
+  @_noAllocation @_noLocks
+  @inline(never)
+  func cannotBeRepeated(
+    _ slot: UnsafeMutablePointer<RequestSlot>, _ chain: inout DescriptorChain,
+    _ memory: inout MemoryView, isLong: Bool
+  ) -> Bool {
+    guard undo.isOn else { return true }
+    // All of those are saved that overlap in any way.
+    if isLong || undo.wasPutBack(chain.recordNumber) { return false }
+    return unsafe !writesOverWhatItIsOf(slot, &chain, &memory)
+      || chain.writesOverItsBeginning(
+        byteCount: VirtioCryptoWire.dataHeaderByteCount &+ fixedByteCount)
+  }
+
+  /// Bytes of the fixed part behind the header that was read, where the header says so truly.
+  private var fixedByteCount: Int {
+    @_noAllocation @_noLocks get {
+      if layout.dialect.isDraftV15 { return VirtioCryptoWire.draftV15DataFixedByteCount }
+      if !layout.revision1 { return VirtioCryptoWire.dataLegacyFixedByteCount }
+      switch (header.opcode >> 8, isStateless) {
+      case (0, false): return VirtioCryptoWire.symmetricDataFixedByteCount
+      case (0, true): return VirtioCryptoWire.symmetricStatelessFixedByteCount
+      case (1, false): return VirtioCryptoWire.hashDataFixedByteCount
+      case (1, true): return VirtioCryptoWire.hashStatelessFixedByteCount
+      case (2, false): return VirtioCryptoWire.macDataFixedByteCount
+      case (2, true): return VirtioCryptoWire.macStatelessFixedByteCount
+      case (3, false): return VirtioCryptoWire.aeadDataFixedByteCount
+      case (3, true): return VirtioCryptoWire.aeadStatelessFixedByteCount
+      // Those are bounced.
+      default: return 0
+      }
+    }
   }
 
   /// Saves what a request that is ready will write over; nothing of it is written yet.
@@ -62,6 +110,7 @@ extension RequestProcessor {
     // SAFETY: the spans are checked guest memory, and as long as what was saved.
     unsafe outputSpans.scatter(from: saved.pointer)
     unsafe cring_store8(statusByte, cring_load8(saved.pointer + byteCount))
+    undo.notePutBack(chain.recordNumber)
     guard dirty.isOn else { return }
     for index in 0..<outputSpans.count {
       let span = outputSpans.slice(index)

@@ -89,16 +89,15 @@ public struct RequestProcessor: ~Copyable {
     let isLong = chain.isLong
     let mayOverlap =
       (undo.isOn && isLong || chain.isResubmitted) && chain.writesOverWhatItReads(&memory)
-    var isToBeSaved = false
     var status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)
-      if undo.isOn, status == .ok {
-        isToBeSaved = isLong ? mayOverlap : unsafe writesOverItself(slot, chain, &memory)
+      // Half a result may lie over the request, and computing again would give a wrong one.
+      if mayOverlap, chain.isResubmitted, status == .ok,
+        unsafe cannotBeRepeated(slot, &chain, &memory, isLong: isLong)
+      {
+        status = .err
       }
-      // Half a result may lie over the source, and computing again would give a wrong one. What would have been saved
-      // before it was begun is as it was: it has been put back, or was never begun.
-      if chain.isResubmitted, mayOverlap, !isToBeSaved, status == .ok { status = .err }
     } catch {
       // The keys of a stateless request may be in the slot already.
       unsafe abandon(slot)
@@ -128,7 +127,11 @@ public struct RequestProcessor: ~Copyable {
         unsafe slot.pointee.operation.engineIndex = slot.pointee.operation.session
           .engine(forByteCount: slot.pointee.operation.sourceByteCount)
         unsafe slot.pointee.operation.triedEngines = 0
-        if isToBeSaved { unsafe save(slot, chain.recordNumber) }
+        if undo.isOn,
+          unsafe isLong ? mayOverlap : writesOverWhatItIsOf(slot, &chain, &memory)
+        {
+          unsafe save(slot, chain.recordNumber)
+        }
         return .ready
       }
       // Destination and status would share a byte.

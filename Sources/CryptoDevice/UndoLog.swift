@@ -29,6 +29,9 @@ public struct UndoLog: ~Copyable {
   /// By bounce buffer: what requests are saved, and which of these are finished, but may be unknown to the driver.
   private(set) var held: UInt64 = 0
   private(set) var finished: UInt64 = 0
+  /// Numbers of requests that were put back.
+  private let putBack: UnsafeMutablePointer<UInt64>
+  private var putBackCount = 0
 
   /// Bytes that it needs behind its head for requests of up to `max_size` bytes.
   public static func dataByteCount(maximumRequestByteCount: Int) -> Int {
@@ -46,7 +49,12 @@ public struct UndoLog: ~Copyable {
     // SAFETY: never dereferenced while nothing is saved.
     unsafe head = UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
     unsafe data = UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
+    unsafe putBack = UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
     stride = 0
+  }
+
+  deinit {
+    if isOn { unsafe putBack.deallocate() }
   }
 
   /// Goes on with what an earlier daemon has saved, or begins anew.
@@ -97,6 +105,7 @@ public struct UndoLog: ~Copyable {
     unsafe self.head = head
     unsafe self.data = data
     self.stride = stride
+    unsafe putBack = .allocate(capacity: BouncePool.bufferCount)
   }
 
   @_noAllocation @_noLocks
@@ -168,6 +177,25 @@ public struct UndoLog: ~Copyable {
       return unsafe GuestSlice(pointer: bytes(index), byteCount: Int(byteCount))
     }
     return nil
+  }
+
+  /// A request was put back as it was.
+  @_noAllocation @_noLocks
+  mutating func notePutBack(_ number: UInt64) {
+    guard isOn, putBackCount < BouncePool.bufferCount else { return }
+    // SAFETY: there is room for as many.
+    unsafe putBack[putBackCount] = number
+    putBackCount &+= 1
+  }
+
+  /// Whether it was.
+  @_noAllocation @_noLocks
+  func wasPutBack(_ number: UInt64) -> Bool {
+    for index in 0..<putBackCount {
+      // SAFETY: below the count.
+      if unsafe putBack[index] == number { return true }
+    }
+    return false
   }
 
   /// All of it was put back.

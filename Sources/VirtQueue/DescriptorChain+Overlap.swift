@@ -23,27 +23,26 @@ extension DescriptorChain {
     return false
   }
 
-  /// Whether bytes to be written, in one region, are of a buffer to be read, as far as that can be told; for chains that were
-  /// not long when they were read.
-  ///
-  /// Each request is asked this while requests in flight are recorded.
+  /// Whether a buffer to be written shares bytes with the first `byteCount` to be read, as far as that can be told; for
+  /// chains that were not long when they were read.
   @_noAllocation @_noLocks
-  @inlinable @inline(__always)
-  public func reads(_ start: UnsafeMutablePointer<UInt8>, byteCount: UInt32) -> Bool {
-    guard byteCount > 0 else { return false }
-    let start = UInt64(UInt(bitPattern: start))
-    var run = unsafe runs
-    // SAFETY: the readable ones are the window's first.
-    let end = unsafe run + readableCount
-    while unsafe run < end {
-      let other = unsafe run.pointee
-      // Wrapping, and one comparison for both ends: the buffer starts at most its own length less one before, and less
-      // than the result's behind. Where it is empty that says yes too often.
-      let reach = UInt64(other.byteCount) &- 1
-      if other.start &- start &+ reach < UInt64(byteCount) &+ reach || other.mappedByteCount == 0 {
-        return true
+  @inline(never)
+  public func writesOverItsBeginning(byteCount: Int) -> Bool {
+    var left = UInt32(truncatingIfNeeded: byteCount)
+    var read = 0
+    while read < readableCount, left > 0 {
+      // SAFETY: below the window's count, as below.
+      let run = unsafe runs[read]
+      let part = ChainRun(
+        start: run.start, byteCount: min(run.byteCount, left),
+        mappedByteCount: min(run.mappedByteCount, left))
+      var write = readableCount
+      while write < count {
+        if unsafe part.overlaps(runs[write]) { return true }
+        write &+= 1
       }
-      unsafe run += 1
+      left &-= part.byteCount
+      read &+= 1
     }
     return false
   }
