@@ -5,18 +5,19 @@ import GuestMemory
 extension RequestProcessor {
   /// Notes the output of a request that an engine has worked on, and its status.
   ///
-  /// One run of output in pages that are noted, as is the status, costs no call.
+  /// Out of line, for the sake of those that are not logged.
   @_noAllocation @_noLocks
-  @inline(__always)
+  @inline(never)
   mutating func noteOutput(_ slot: UnsafeMutablePointer<RequestSlot>, isOK: Bool) {
-    if unsafe !slot.pointee.isOutputBounced && slot.pointee.operation.resultByteCount == 0
-      && dirty.areNoted(
+    if unsafe slot.pointee.operation.resultByteCount == 0 && !slot.pointee.isOutputBounced,
+      dirty.isPageAligned
+    {
+      unsafe dirty.noteAligned(
         slot.pointee.operation.destination, byteCount: slot.pointee.outputByteCount,
         status: slot.pointee.statusByte)
-    {
-      return
+    } else {
+      unsafe noteAll(slot, isOK: isOK)
     }
-    unsafe noteAll(slot, isOK: isOK)
   }
 
   /// Where the output was not bounced, the engine has worked in guest memory, and may have written there whatever came of
@@ -26,7 +27,7 @@ extension RequestProcessor {
   private mutating func noteAll(_ slot: UnsafeMutablePointer<RequestSlot>, isOK: Bool) {
     let byteCount = unsafe Int(slot.pointee.outputByteCount)
     if unsafe slot.pointee.isOutputBounced {
-      if isOK { unsafe noteBounced(slot) }
+      if isOK { unsafe bounces.note(slot.pointee.bounce, byteCount: byteCount, in: &dirty) }
     } else {
       // Of an asymmetric request, all output is bounced.
       let result = unsafe Int(slot.pointee.operation.resultByteCount)
@@ -34,12 +35,5 @@ extension RequestProcessor {
       unsafe dirty.note(slot.pointee.operation.result, byteCount: result)
     }
     unsafe dirty.noteStatus(slot.pointee.statusByte)
-  }
-
-  @_noAllocation @_noLocks
-  @inline(never)
-  private mutating func noteBounced(_ slot: UnsafeMutablePointer<RequestSlot>) {
-    unsafe bounces.note(
-      slot.pointee.bounce, byteCount: Int(slot.pointee.outputByteCount), in: &dirty)
   }
 }

@@ -3,6 +3,7 @@
 // cache.
 //
 //   data-path-driver aes-128-cbc-encrypt:openssl:packed sha256:1024
+//   data-path-driver compare aes-128-cbc-encrypt:split
 //   data-path-driver instructions Tests/DataPathDriver/instructions.json
 
 import ArgumentParser
@@ -12,7 +13,7 @@ struct DataPathDriver: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "data-path-driver",
     abstract: "Runs the data path in one process and one thread.",
-    subcommands: [TimeCommand.self, InstructionsCommand.self],
+    subcommands: [TimeCommand.self, CompareCommand.self, InstructionsCommand.self],
     defaultSubcommand: TimeCommand.self)
 }
 

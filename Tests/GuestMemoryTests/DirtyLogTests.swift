@@ -211,9 +211,13 @@ import Testing
     }
   }
 
-  /// Requests that write close to each other, with their status bytes elsewhere, in regions that share pages.
-  @Test func writesCloseToEachOtherAreLoggedAllTheSame() throws {
-    let bases: [UInt64] = [0x10_0000 + 100, 0x10_0000 + 100 + 3 * page, 0x20_0000 - 50]
+  /// Requests that write close to each other, with their status bytes elsewhere, in regions that share pages, or whose
+  /// pages are the guest's.
+  @Test(arguments: [100, 0] as [UInt64])
+  func writesCloseToEachOtherAreLoggedAllTheSame(shift: UInt64) throws {
+    let bases: [UInt64] = [
+      0x10_0000 + shift, 0x10_0000 + shift + 3 * page, 0x20_0000 - shift / 2,
+    ]
     var memory = MemoryMap()
     for base in bases {
       memory = try memory.adding(
@@ -251,10 +255,8 @@ import Testing
         let isBehind = request.isMultiple(of: 3) && behind < base + 3 * page
         let status = try isBehind ? output + byteCount : pointer(memory, at(&statuses, 1).0)
         if isBehind { expected.insert(Int(behind / page)) }
-        if !dirty.areNoted(output, byteCount: UInt32(byteCount), status: status) {
-          dirty.note(output, byteCount: byteCount)
-          dirty.noteStatus(status)
-        }
+        dirty.note(output, byteCount: byteCount)
+        dirty.noteStatus(status)
       }
       dirty.flush()
       #expect(fixture.pages == expected.sorted())
