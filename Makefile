@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test soak soak-kernel
+.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape bench-recording clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test soak soak-kernel
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
