@@ -92,6 +92,10 @@ extension RequestProcessor {
     copies.add(since: start)
   }
 
+  /// Before the first request in flight is put back.
+  @_noAllocation @_noLocks
+  public mutating func beginRollBack() { undo.beginPuttingBack() }
+
   /// Puts back what a request in flight has written over, if it did: a request that an earlier daemon had taken and this
   /// one has not.
   ///

@@ -179,6 +179,10 @@ public struct UndoLog: ~Copyable {
     return nil
   }
 
+  /// Nothing was put back yet.
+  @_noAllocation @_noLocks
+  mutating func beginPuttingBack() { putBackCount = 0 }
+
   /// A request was put back as it was.
   @_noAllocation @_noLocks
   mutating func notePutBack(_ number: UInt64) {

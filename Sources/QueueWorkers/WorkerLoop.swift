@@ -93,6 +93,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   @inlinable
   @inline(never)
   mutating func rollBack() {
+    processor.beginRollBack()
     var index = 0
     while index < queue.resubmissionCount {
       do throws(QueueError) {

@@ -223,6 +223,7 @@ private final class Stage {
     var chain = DescriptorChain()
     try queue.startResubmission(0, in: &chain, &view)
     let wasChanged = memory.content != before
+    processor.beginRollBack()
     try processor.rollBack(&chain, memory: &view)
     processor.endRollBack()
     let isRestored = memory.content == before
