@@ -9,7 +9,7 @@ extension RequestProcessor {
   /// Whether the result of a request that was read is written over what it is computed from, and so has to be saved.
   ///
   /// Of a chain that was not long. Each is asked this while requests in flight are recorded: that it is written over header,
-  /// IV or associated data is left to `cannotBeRepeated`. Where bytes are bounced, any overlap counts.
+  /// key, IV or associated data is left to `cannotBeRepeated`. Where bytes are bounced, any overlap counts.
   @_noAllocation @_noLocks
   @inline(__always)
   func writesOverWhatItIsOf(
@@ -18,15 +18,19 @@ extension RequestProcessor {
   ) -> Bool {
     // What is bounced goes to many places.
     if unsafe slot.pointee.bounce >= 0 { return chain.writesOverWhatItReads(&memory) }
+    // Pointers to nothing are those of an earlier request.
+    guard unsafe slot.pointee.operation.sourceByteCount > 0 else { return false }
     let source = unsafe UInt64(UInt(bitPattern: slot.pointee.operation.source))
     // Wrapping, and one comparison for both ends: the source starts at most its own length less one in front of what is
-    // written, and less than that one's length behind. Where one of them is empty, that says yes too often.
+    // written, and less than that one's length behind.
     let reach = unsafe UInt64(slot.pointee.operation.sourceByteCount) &- 1
     let result = unsafe UInt64(slot.pointee.operation.resultByteCount)
     let destination = unsafe UInt64(slot.pointee.outputByteCount) &- result
-    let toDestination =
-      unsafe source &- UInt64(UInt(bitPattern: slot.pointee.operation.destination))
-    if toDestination &+ reach < destination &+ reach { return true }
+    if destination > 0 {
+      let toDestination =
+        unsafe source &- UInt64(UInt(bitPattern: slot.pointee.operation.destination))
+      if toDestination &+ reach < destination &+ reach { return true }
+    }
     guard result > 0 else { return false }
     let toResult = unsafe source &- UInt64(UInt(bitPattern: slot.pointee.operation.result))
     return toResult &+ reach < result &+ reach
@@ -64,7 +68,9 @@ extension RequestProcessor {
       case (2, true): return VirtioCryptoWire.macStatelessFixedByteCount
       case (3, false): return VirtioCryptoWire.aeadDataFixedByteCount
       case (3, true): return VirtioCryptoWire.aeadStatelessFixedByteCount
-      // Those are bounced.
+      case (4, false): return VirtioCryptoWire.akcipherDataFixedByteCount
+      case (4, true): return VirtioCryptoWire.akcipherStatelessFixedByteCount
+      // Refused, whatever follows.
       default: return 0
       }
     }

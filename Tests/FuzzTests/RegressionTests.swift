@@ -24,13 +24,14 @@ struct RegressionTests {
   }
 
   /// A result that is written over its own request's header, and not over what is computed, was taken for one that changes
-  /// nothing that the request is read from: nothing was saved, and the next daemon read half a result as the header.
-  @Test func aResultOverItsOwnHeaderIsSaved() throws {
+  /// nothing that the request is read from: nothing was saved, and the next daemon read half a result as the header, and
+  /// answered what that says.
+  @Test func aResultOverItsOwnHeaderIsNotComputedTwice() throws {
     // REVISION_1, and each request is taken by a daemon that dies and by the next.
     let stage: [UInt8] = [1 | 16]
     // In place, which is over the request's last 64 bytes of 80, and the status behind them.
     let shape: [UInt8] = [4, 0, 57, 65, 0, 80, 0]
-    // HASH, as it was found.
+    // A stateless HASH of 32 bytes from byte 40 on, as it was found.
     let request: [UInt8] = [
       0x00, 0x01, 0x00, 0x00, 0x0A, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
       0x00, 0x00, 0x00, 0x9F, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,

@@ -225,6 +225,7 @@ import Testing
     }
     let fixture = try Fixture(byteCount: 1 << 16)
     var dirty = fixture.dirty(memory)
+    #expect(dirty.isPageAligned == (shift == 0))
     var random = SeededRandom(seed: 9)
     for round in 0..<24 {
       fixture.clear()
@@ -255,8 +256,12 @@ import Testing
         let isBehind = request.isMultiple(of: 3) && behind < base + 3 * page
         let status = try isBehind ? output + byteCount : pointer(memory, at(&statuses, 1).0)
         if isBehind { expected.insert(Int(behind / page)) }
-        dirty.note(output, byteCount: byteCount)
-        dirty.noteStatus(status)
+        if dirty.isPageAligned {
+          dirty.noteAligned(output, byteCount: UInt32(byteCount), status: status)
+        } else {
+          dirty.note(output, byteCount: byteCount)
+          dirty.noteStatus(status)
+        }
       }
       dirty.flush()
       #expect(fixture.pages == expected.sorted())

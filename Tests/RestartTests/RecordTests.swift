@@ -47,7 +47,11 @@ struct RecordTests {
     var version: UInt16 { record.base.load(fromByteOffset: 8, as: UInt16.self) }
 
     /// Places a request and posts it; what its answer has to be.
-    func post(isInPlace: Bool = false) throws -> (PlacedRequest, [UInt8], UInt16) {
+    ///
+    /// - `part`: the destination ends in the first bytes of this one of the buffers to be read, by its number.
+    func post(
+      isInPlace: Bool = false, over part: Int? = nil
+    ) throws -> (PlacedRequest, [UInt8], UInt16) {
       var operation = OperationSpec(
         .cipher(.aesCBC, .encrypt, key: [UInt8](repeating: 7, count: 16)), sessionID: nil,
         source: [UInt8](repeating: 9, count: 64))
@@ -57,7 +61,16 @@ struct RecordTests {
       let placed = try PlacedRequest(
         CryptoRequestBuilder.data(operation, format: frontend.requestFormat), plan: plan,
         in: memory)
-      let head = try queue.reserve(placed.buffers, indirect: true)
+      var buffers = placed.buffers
+      if let part {
+        let index = try #require(buffers.firstIndex { $0.isWritable })
+        buffers[index].guestAddress =
+          buffers[part].guestAddress + 8 - UInt64(buffers[index].byteCount)
+        let source = try #require(placed.source.first)
+        let distance = source.guestAddress &- buffers[index].guestAddress
+        try #require(distance >= 64 && distance < 1 << 20, "the source is written over, too")
+      }
+      let head = try queue.reserve(buffers, indirect: true)
       queue.post(head)
       return (placed, ReferenceCrypto.answer(to: operation)?.output ?? [], head)
     }
@@ -191,6 +204,30 @@ struct RecordTests {
     let (after, _, afterHead) = try guest.post(isInPlace: true)
     if guest.queue.publish() { try guest.queue.kick() }
     #expect(try guest.answer(after, afterHead) == (answer.0, expected))
+  }
+
+  /// Header, key and IV: whether a daemon has begun with a request that is written over them nobody can know.
+  @Test(arguments: [RingKind.split, .packed], 0..<3)
+  func resultOverAnotherPartThanTheSourceIsRefusedWhenItIsTakenAgain(
+    ring: RingKind, part: Int
+  ) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    try guest.frontend.startQueue(0, guest.queue)
+    _ = try guest.frontend.stopQueue(0)
+    let (placed, _, head) = try guest.post(over: part)
+    #expect(placed.buffers.filter { !$0.isWritable }.count == 4)
+    _ = guest.queue.publish()
+    try guest.recordFirstChain(head)
+    let before = try PlacedRequest.content(of: placed.buffers.dropLast(1), in: guest.memory)
+    try guest.frontend.startQueue(0, guest.queue)
+    #expect(try guest.answer(placed, head).0 == VirtioCryptoStatus.err.rawValue)
+    #expect(
+      try PlacedRequest.content(of: placed.buffers.dropLast(1), in: guest.memory) == before)
+    // Taken for the first time, it is computed.
+    let (next, _, nextHead) = try guest.post(over: part)
+    if guest.queue.publish() { try guest.queue.kick() }
+    #expect(try guest.answer(next, nextHead).0 == VirtioCryptoStatus.ok.rawValue)
   }
 
   @Test(arguments: [RingKind.split, .packed])

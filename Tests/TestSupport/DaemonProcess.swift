@@ -255,6 +255,9 @@ public final class DaemonProcess: Sendable {
   public func client(
     options: Frontend.Options = .init(), dataQueueCount: Int = 1
   ) throws -> CryptoClient {
-    try CryptoClient.start(path: socketPath, options: options, dataQueueCount: dataQueueCount)
+    var options = options
+    options.timeoutMilliseconds *= sanitizerSlack
+    return try CryptoClient.start(
+      path: socketPath, options: options, dataQueueCount: dataQueueCount)
   }
 }
