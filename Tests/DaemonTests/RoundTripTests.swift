@@ -79,19 +79,19 @@ extension TheDaemon {
       func measured() throws -> Cost {
         try cost(daemon, cpu: cpus.first) { try box.carousel.run(count, batch: 1, limit: 1) }
       }
-      var cost = try measured()
+      var spent = try measured()
       // On a busy machine either side may find itself off its processor for so long that the other one goes to sleep.
-      for _ in 0..<4 where cost.calls + cost.sleeps + UInt64(cost.blocks) > 0 {
+      for _ in 0..<4 where spent.calls + spent.sleeps + UInt64(spent.blocks) > 0 {
         try box.carousel.run(100, batch: 1, limit: 1)
-        cost = try measured()
+        spent = try measured()
       }
       try box.carousel.expectRightAnswers()
-      #expect(cost.requests == UInt64(count))
-      #expect(cost.batches == UInt64(count), "each request is a round trip of its own")
-      #expect(cost.kicks == 0, "the device wanted no kick")
-      #expect(cost.calls == 0)
-      #expect(cost.sleeps == 0)
-      #expect(cost.blocks == 0)
+      #expect(spent.requests == UInt64(count))
+      #expect(spent.batches == UInt64(count), "each request is a round trip of its own")
+      #expect(spent.kicks == 0, "the device wanted no kick")
+      #expect(spent.calls == 0)
+      #expect(spent.sleeps == 0)
+      #expect(spent.blocks == 0)
     }
 
     @Test(
