@@ -51,7 +51,7 @@ extension RequestProcessor {
     if isLong || undo.wasPutBack(chain.recordNumber) { return false }
     return unsafe !writesOverWhatItIsOf(slot, &chain, &memory)
       || chain.writesOverItsBeginning(
-        byteCount: VirtioCryptoWire.dataHeaderByteCount &+ fixedByteCount)
+        byteCount: VirtioCryptoWire.dataHeaderByteCount &+ fixedByteCount, &memory)
   }
 
   /// Bytes of the fixed part behind the header that was read, where the header says so truly.

@@ -2,8 +2,8 @@ import CRingShims
 public import GuestMemory
 
 extension DescriptorChain {
-  /// Whether a buffer to be written shares bytes with one to be read, as far as that can be told: true also where no
-  /// region has a buffer as a whole.
+  /// Whether a buffer to be written shares bytes with one to be read, as far as that can be told: true also for long chains
+  /// with a buffer that no region has as a whole, and where one is not in memory.
   ///
   /// Call it right after `readAhead`, or later where the chain was not long then. Too slow for every chain.
   @_noAllocation @_noLocks
@@ -15,7 +15,7 @@ extension DescriptorChain {
       var write = readableCount
       while write < count {
         // SAFETY: both are below the window's count.
-        if unsafe runs[read].overlaps(runs[write]) { return true }
+        if unsafe runs[read].overlaps(runs[write], &memory) { return true }
         write &+= 1
       }
       read &+= 1
@@ -23,11 +23,11 @@ extension DescriptorChain {
     return false
   }
 
-  /// Whether a buffer to be written shares bytes with the first `byteCount` to be read, as far as that can be told; for
-  /// chains that were not long when they were read.
+  /// Whether a buffer to be written shares bytes with the first `byteCount` to be read; for chains that were not long when
+  /// they were read.
   @_noAllocation @_noLocks
   @inline(never)
-  public func writesOverItsBeginning(byteCount: Int) -> Bool {
+  public func writesOverItsBeginning(byteCount: Int, _ memory: inout MemoryView) -> Bool {
     var left = UInt32(truncatingIfNeeded: byteCount)
     var read = 0
     while read < readableCount, left > 0 {
@@ -38,7 +38,7 @@ extension DescriptorChain {
         mappedByteCount: min(run.mappedByteCount, left))
       var write = readableCount
       while write < count {
-        if unsafe part.overlaps(runs[write]) { return true }
+        if unsafe part.overlaps(runs[write], &memory) { return true }
         write &+= 1
       }
       left &-= part.byteCount
@@ -88,13 +88,58 @@ extension DescriptorChain {
 }
 
 extension ChainRun {
-  /// Whether two buffers share a byte; such as no region has as a whole may do so with any.
+  /// Whether two buffers share a byte; such as are not in memory may do so with any.
   @_noAllocation @_noLocks
-  fileprivate func overlaps(_ other: ChainRun) -> Bool {
-    guard mappedByteCount > 0, other.mappedByteCount > 0 else { return true }
+  fileprivate func overlaps(_ other: ChainRun, _ memory: inout MemoryView) -> Bool {
+    if mappedByteCount > 0, other.mappedByteCount > 0 {
+      return Self.overlap(start, UInt64(byteCount), other.start, UInt64(other.byteCount))
+    }
+    return overlapsInPieces(other, &memory)
+  }
+
+  @_noAllocation @_noLocks
+  private static func overlap(
+    _ one: UInt64, _ oneCount: UInt64, _ other: UInt64, _ otherCount: UInt64
+  ) -> Bool {
     // Wrapping: from either start to the other, one of the two is beyond any length.
-    return other.start &- start < UInt64(byteCount)
-      || start &- other.start < UInt64(other.byteCount)
+    other &- one < oneCount || one &- other < otherCount
+  }
+
+  /// The same where one of them is in several regions.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private func overlapsInPieces(_ other: ChainRun, _ memory: inout MemoryView) -> Bool {
+    var offset: UInt32 = 0
+    while offset < byteCount {
+      guard let piece = piece(offset, &memory) else { return true }
+      var otherOffset: UInt32 = 0
+      while otherOffset < other.byteCount {
+        guard let otherPiece = other.piece(otherOffset, &memory) else { return true }
+        if Self.overlap(
+          piece.start, UInt64(piece.byteCount), otherPiece.start, UInt64(otherPiece.byteCount))
+        {
+          return true
+        }
+        otherOffset &+= otherPiece.byteCount
+      }
+      offset &+= piece.byteCount
+    }
+    return false
+  }
+
+  /// What one region has of it from an offset on, at an address of ours; nil where that is not in memory.
+  @_noAllocation @_noLocks
+  private func piece(_ offset: UInt32, _ memory: inout MemoryView) -> ChainRun? {
+    if mappedByteCount > 0 { return self }
+    let address = start.addingReportingOverflow(UInt64(offset))
+    guard !address.overflow,
+      let slice = memory.slice(at: address.partialValue, atMost: Int(byteCount &- offset)),
+      slice.byteCount > 0
+    else { return nil }
+    let count = UInt32(truncatingIfNeeded: slice.byteCount)
+    return ChainRun(
+      start: unsafe UInt64(UInt(bitPattern: slice.pointer)), byteCount: count,
+      mappedByteCount: count)
   }
 
   fileprivate var end: UInt64 {

@@ -54,6 +54,43 @@ import VirtQueue
     #expect(bytes == expected, "seed \(seed)")
   }
 
+  /// Of a short chain it can be told, also where buffers cross regions; and which bytes of what is read it is.
+  @Test(arguments: 0..<200 as Range<UInt64>)
+  func buffersOfShortChainsMayCrossRegions(seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let driver = try DriverQueue(size: 16)
+    let readableCount = Int.random(in: 1...5, using: &random)
+    var chain: [DriverDescriptor] = []
+    var read: [UInt64] = []
+    var written = Set<UInt64>()
+    for index in 0..<8 {
+      let byteCount = UInt64.random(in: 1...40, using: &random)
+      let address = GuestFixture.seam - 200 + UInt64.random(in: 0..<400, using: &random)
+      let isReadable = index < readableCount
+      chain.append(
+        isReadable
+          ? .readable(address, UInt32(byteCount)) : .writable(address, UInt32(byteCount)))
+      if isReadable {
+        read += address..<address + byteCount
+      } else {
+        written.formUnion(address..<address + byteCount)
+      }
+    }
+    try driver.offerIndirect(chain, head: 3)
+    let queue = try driver.makeQueueFromStart()
+    _ = try queue.look()
+    var taken = try queue.takeChain()
+    try taken.readAhead(&queue.memory)
+    #expect(
+      taken.writesOverWhatItReads(&queue.memory) == !written.isDisjoint(with: read),
+      "seed \(seed)")
+    for byteCount in [0, 1, 24, 72, 1000] {
+      #expect(
+        taken.writesOverItsBeginning(byteCount: byteCount, &queue.memory)
+          == !written.isDisjoint(with: read.prefix(byteCount)), "seed \(seed), \(byteCount)")
+    }
+  }
+
   /// The scatter lists of Linux's driver: each entry together with all that follow.
   @Test(arguments: [false, true])
   func linuxScatterListsAreSeenThrough(isInPlace: Bool) throws {
@@ -74,7 +111,7 @@ import VirtQueue
     #expect(try look(driver, readableByteCount: 88).0 == isInPlace)
   }
 
-  /// What cannot be told counts as overlapping: a buffer that crosses regions, and a table that does.
+  /// What cannot be told of a long chain counts as overlapping: a buffer that crosses regions, and a table that does.
   @Test func whatCannotBeToldOverlaps() throws {
     for isTable in [false, true] {
       let driver = try DriverQueue(size: 16)
