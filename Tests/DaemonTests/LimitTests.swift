@@ -29,6 +29,15 @@ extension TheDaemon {
       try ContinuousClock().measure { try work() } / .seconds(1)
     }
 
+    /// The same without a limit.
+    private func unlimitedSeconds(inFlight: Int) throws -> Double {
+      let daemon = try daemon("queues: 1")
+      let client = try daemon.client()
+      let carousel = try Carousel(
+        client, [Samples.encrypt(try client.openSession(Samples.encryption))])
+      return try seconds { try carousel.run(100_000, limit: inFlight) }
+    }
+
     @Test("10,000 operations a second, within 2 % over ten seconds", arguments: [1, 64])
     func operationsAreHeld(inFlight: Int) throws {
       let daemon = try daemon("limits: { operations-per-second: 10k }")
@@ -42,7 +51,9 @@ extension TheDaemon {
         time = try seconds { try carousel.run(100_000, limit: inFlight) }
         total += time
       }
-      #expect((9.8...10.2).contains(time), "\(time) s")
+      #expect(time >= 9.8, "\(time) s")
+      // Where nobody is held, either, one at a time, the machine does something else.
+      #expect(try time <= 10.2 || unlimitedSeconds(inFlight: inFlight) > 7, "\(time) s")
       try carousel.expectRightAnswers()
       let queue = try daemon.device().queues[0]
       #expect(queue.throttledWaits > 100)
