@@ -41,8 +41,12 @@ uint64_t clinux_lost_count_value;
 
 static struct sigaction former_action;
 
+// ThreadSanitizer's own accesses to atomics fault where ours would, with a lock held that its atomics in the handler would
+// wait for.
+#define IN_HANDLER __attribute__((no_sanitize("thread")))
+
 // Async-signal-safe, unlike what sanitizers put in mmap's place.
-static bool replace(uintptr_t start, size_t count) {
+IN_HANDLER static bool replace(uintptr_t start, size_t count) {
   long address = syscall(SYS_mmap, start, count, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0L);
   if ((uintptr_t)address != start) return false;
@@ -51,7 +55,7 @@ static bool replace(uintptr_t start, size_t count) {
   return true;
 }
 
-static struct entry *find(uintptr_t address) {
+IN_HANDLER static struct entry *find(uintptr_t address) {
   int limit = atomic_load_explicit(&entry_limit, memory_order_acquire);
   for (int index = 0; index < limit; index++) {
     struct entry *entry = &entries[index];
@@ -68,7 +72,7 @@ static struct entry *find(uintptr_t address) {
 }
 
 // Whether the thread can go on where it was.
-static bool recover(uintptr_t address, int code) {
+IN_HANDLER static bool recover(uintptr_t address, int code) {
   struct entry *entry = find(address);
   if (!entry) return false;
   uint32_t state = whole;
@@ -95,7 +99,7 @@ static bool recover(uintptr_t address, int code) {
   return true;
 }
 
-static void handle_bus_error(int number, siginfo_t *information, void *context) {
+IN_HANDLER static void handle_bus_error(int number, siginfo_t *information, void *context) {
   (void)context;
   int error = errno;
   // A positive code is the kernel's own: nobody sent it.
