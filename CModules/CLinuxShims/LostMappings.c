@@ -41,9 +41,9 @@ uint64_t clinux_lost_count_value;
 
 static struct sigaction former_action;
 
-// ThreadSanitizer's own accesses to atomics fault where ours would, with a lock held that its atomics in the handler would
-// wait for.
-#define IN_HANDLER __attribute__((no_sanitize("thread")))
+// ThreadSanitizer's own accesses to atomics fault where ours would, with a lock held that its atomics in the handler
+// would wait for; nothing less than this keeps it from them.
+#define IN_HANDLER __attribute__((disable_sanitizer_instrumentation))
 
 // Async-signal-safe, unlike what sanitizers put in mmap's place.
 IN_HANDLER static bool replace(uintptr_t start, size_t count) {
