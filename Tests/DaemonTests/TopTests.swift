@@ -251,6 +251,8 @@ extension TheDaemon {
           "-f", "/dev/null", "new-session", "-d", "-x", "\(width)", "-y", "\(height)", "sh")
         try tmux("set-option", "-g", "status", "off")
         type("PS1='$ '; clear\n")
+        // Keys that come before the shell's prompt are echoed before it, and output begins in the prompt's line.
+        try wait(for: "the prompt") { $0.first?.trimmingCharacters(in: .whitespaces) == "$" }
         type(command + "\n")
       }
 
@@ -357,7 +359,7 @@ extension TheDaemon {
         $0[0].contains("every 0.6 s") && !$0[0].contains("PAUSED")
       }
       screen.type("q")
-      try screen.wait(for: "the shell") { $0.contains("status=0") }
+      try screen.wait(for: "the shell") { $0.contains { $0.hasSuffix("status=0") } }
       try expectRestored(screen)
     }
 
