@@ -29,13 +29,14 @@ extension TheDaemon {
       try ContinuousClock().measure { try work() } / .seconds(1)
     }
 
-    @Test("10,000 operations a second, within 2 % over ten seconds", arguments: [1, 64])
-    func operationsAreHeld(inFlight: Int) throws {
-      let daemon = try daemon("limits: { operations-per-second: 10k }")
+    // One after the other, there are fewer: a busy machine has not got through 10,000 round trips a second.
+    @Test("A rate is held within 2 % over ten seconds", arguments: [(1, 2000), (64, 10_000)])
+    func operationsAreHeld(inFlight: Int, rate: Int) throws {
+      let daemon = try daemon("limits: { operations-per-second: \(rate) }")
       let client = try daemon.client()
       let session = try client.openSession(Samples.encryption)
       let carousel = try Carousel(client, [Samples.encrypt(session)])
-      let time = try seconds { try carousel.run(100_000, limit: inFlight) }
+      let time = try seconds { try carousel.run(rate * 10, limit: inFlight) }
       #expect((9.8...10.2).contains(time), "\(time) s")
       try carousel.expectRightAnswers()
       let queue = try daemon.device().queues[0]
