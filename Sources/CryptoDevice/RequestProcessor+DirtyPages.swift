@@ -3,21 +3,53 @@ import GuestMemory
 
 // What a request's answer has written, for the log of dirty pages.
 extension RequestProcessor {
-  /// Notes the output of a request that an engine has worked on, and its status.
+  /// Has the output of a request that an engine has worked on, and its status, be logged with the next `logPages`.
   ///
-  /// Out of line, for the sake of those that are not logged.
+  /// Nearly always the slot itself says until then where they are.
   @_noAllocation @_noLocks
-  @inline(never)
+  @inline(__always)
   mutating func noteOutput(_ slot: UnsafeMutablePointer<RequestSlot>, isOK: Bool) {
-    if unsafe slot.pointee.operation.resultByteCount == 0 && !slot.pointee.isOutputBounced,
-      dirty.isPageAligned
+    // The flag is set where there is a result, or a bounce buffer, and tells most from those by itself.
+    if unsafe !slot.pointee.mayWriteOverSource
+      || slot.pointee.operation.resultByteCount == 0 && !slot.pointee.isOutputBounced
     {
-      unsafe dirty.noteAligned(
-        slot.pointee.operation.destination, byteCount: slot.pointee.outputByteCount,
-        status: slot.pointee.statusByte)
+      unsafe slot.pointee.nextUnlogged = firstUnlogged
+      unsafe firstUnlogged = slot
     } else {
       unsafe noteAll(slot, isOK: isOK)
     }
+  }
+
+  /// Logs what answers have written, before the driver sees them and before the next request is read: that may take a
+  /// finished one's slot.
+  @_noAllocation @_noLocks
+  @inline(never)
+  public mutating func logPages() {
+    if unsafe firstUnlogged != nil {
+      dirty.beginMarking()
+      var outputs = dirty.unmarked
+      var statuses = dirty.unmarked
+      var next = unsafe firstUnlogged
+      // SAFETY: finished slots of the table, which nobody has taken again.
+      while let slot = unsafe next {
+        let byteCount = unsafe slot.pointee.outputByteCount
+        let output = unsafe slot.pointee.operation.destination
+        // No bytes are taken for any, which `mark` does not.
+        if unsafe !outputs.contains(output, byteCount: byteCount) {
+          outputs = unsafe dirty.mark(output, byteCount: byteCount)
+        }
+        let status = unsafe slot.pointee.statusByte
+        // Some drivers have it right behind the output.
+        if unsafe !statuses.contains(status, byteCount: 1)
+          && !outputs.contains(status, byteCount: 1)
+        {
+          statuses = unsafe dirty.mark(status, byteCount: 1)
+        }
+        unsafe next = slot.pointee.nextUnlogged
+      }
+      unsafe firstUnlogged = nil
+    }
+    dirty.flush()
   }
 
   /// Where the output was not bounced, the engine has worked in guest memory, and may have written there whatever came of

@@ -118,7 +118,10 @@ extension RequestProcessor {
   /// The slot's bounce buffer, taken when it is first needed.
   @_noAllocation @_noLocks
   mutating func bounce(of slot: UnsafeMutablePointer<RequestSlot>) -> Int16 {
-    if unsafe slot.pointee.bounce < 0 { unsafe slot.pointee.bounce = bounces.take() }
+    if unsafe slot.pointee.bounce < 0 {
+      unsafe slot.pointee.bounce = bounces.take()
+      unsafe slot.pointee.mayWriteOverSource = true
+    }
     return unsafe slot.pointee.bounce
   }
 
@@ -146,6 +149,7 @@ extension RequestProcessor {
         return unsafe try writeToPieces(destination, result, &chain, &memory, slot)
       }
       unsafe slot.pointee.operation.result = run
+      unsafe slot.pointee.mayWriteOverSource = true
     }
     unsafe slot.pointee.outputByteCount = destination &+ result
     return true
@@ -167,6 +171,7 @@ extension RequestProcessor {
     let start: UnsafeMutablePointer<UInt8>
     if let run = outputSpans.contiguous {
       unsafe start = run.pointer
+      unsafe slot.pointee.mayWriteOverSource = true
       unsafe separateSource(slot, from: start, byteCount: destination)
     } else {
       let index = unsafe bounce(of: slot)
@@ -192,8 +197,12 @@ extension RequestProcessor {
     let source = UInt(bitPattern: unsafe slot.pointee.operation.source)
     let distance = UInt(bitPattern: start) &- source
     // Wrapping: from the source's start to the destination's, or the other way round.
-    guard distance != 0, distance < sourceCount || 0 &- distance < UInt(byteCount) else { return }
-    unsafe moveSource(slot)
+    guard distance < sourceCount || 0 &- distance < UInt(byteCount) else { return }
+    if distance == 0 {
+      unsafe slot.pointee.mayWriteOverSource = true
+    } else {
+      unsafe moveSource(slot)
+    }
   }
 
   @_noAllocation @_noLocks

@@ -8,10 +8,11 @@ import VirtioSpec
 extension RequestProcessor {
   /// Whether the result of a request that was read is written over what it is computed from, and so has to be saved.
   ///
-  /// Of a chain that was not long. Each is asked this while requests in flight are recorded: that it is written over header,
-  /// key, IV or associated data is left to `cannotBeRepeated`. Where bytes are bounced, any overlap counts.
+  /// Of a chain that was not long. That it is written over header, key, IV or associated data is left to
+  /// `cannotBeRepeated`. Where bytes are bounced, any overlap counts. Only asked where the slot's `mayWriteOverSource` is
+  /// set.
   @_noAllocation @_noLocks
-  @inline(__always)
+  @inline(never)
   func writesOverWhatItIsOf(
     _ slot: UnsafeMutablePointer<RequestSlot>, _ chain: inout DescriptorChain,
     _ memory: inout MemoryView

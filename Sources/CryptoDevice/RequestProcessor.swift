@@ -34,6 +34,8 @@ public struct RequestProcessor: ~Copyable {
   public var slots: SlotTable
   /// Where pages of guest memory are logged that it writes.
   public var dirty: DirtyPages
+  /// The request that was finished last, of those that are to be logged there.
+  var firstUnlogged: UnsafeMutablePointer<RequestSlot>?
   /// What requests that write over themselves are saved in.
   public var undo: UndoLog
 
@@ -57,6 +59,7 @@ public struct RequestProcessor: ~Copyable {
     header = DataHeader()
     slots = SlotTable(capacity: slotCount)
     self.dirty = dirty
+    unsafe firstUnlogged = nil
     self.undo = undo
   }
 
@@ -87,8 +90,11 @@ public struct RequestProcessor: ~Copyable {
     unsafe slot.pointee.hasASYMHeader = false
     // Of a long chain that can only be told now.
     let isLong = chain.isLong
-    let mayOverlap =
-      (undo.isOn && isLong || chain.isResubmitted) && chain.writesOverWhatItReads(&memory)
+    var mayOverlap = false
+    if undo.isOn && isLong || chain.isResubmitted {
+      mayOverlap = chain.writesOverWhatItReads(&memory)
+    }
+    unsafe slot.pointee.mayWriteOverSource = mayOverlap
     var status: VirtioCryptoStatus
     do throws(QueueError) {
       status = unsafe try read(&chain, &memory, slot)
@@ -128,6 +134,7 @@ public struct RequestProcessor: ~Copyable {
           .engine(forByteCount: slot.pointee.operation.sourceByteCount)
         unsafe slot.pointee.operation.triedEngines = 0
         if undo.isOn,
+          unsafe slot.pointee.mayWriteOverSource,
           unsafe isLong ? mayOverlap : writesOverWhatItIsOf(slot, &chain, &memory)
         {
           unsafe save(slot, chain.recordNumber)

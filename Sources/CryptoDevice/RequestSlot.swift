@@ -29,6 +29,8 @@ public struct RequestSlot {
   public var isBounced: Bool { @_noAllocation @_noLocks get { bounce >= 0 } }
   /// The result lies in the bounce buffer and has to be scattered.
   var isOutputBounced = false
+  /// What is written may lie over the source; where this is not set, it does not.
+  var mayWriteOverSource = false
   /// Bytes that success writes to the device-writable part, without the status byte.
   var outputByteCount: UInt32 = 0
   /// A public-key request: the result has the length that the operation gives, and key and result are wiped.
@@ -45,6 +47,8 @@ public struct RequestSlot {
   var asymFrontByteCount: UInt32 = 0
   /// Where the status goes: the last writable byte of the chain.
   var statusByte: UnsafeMutablePointer<UInt8>
+  /// The request that was finished before it, of those that are not in the log of dirty pages yet.
+  var nextUnlogged: UnsafeMutablePointer<RequestSlot>?
   /// When its batch was taken, in ticks.
   public var startTicks: UInt64 = 0
   /// Next free slot; the slot table's.
@@ -58,6 +62,7 @@ public struct RequestSlot {
     unsafe operation = CryptoOperation(session: parameters, placeholder: placeholder)
     transient = SessionParameters()
     unsafe statusByte = placeholder
+    unsafe nextUnlogged = nil
     unsafe nextFree = nil
   }
 }

@@ -2,12 +2,12 @@ import CRingShims
 
 /// A worker's way to its log of dirty pages.
 ///
-/// A page whose bit was cleared before it was written must have it again afterwards, so bits are set behind the writes:
-/// `note` takes down what was written, as it is in our address space, `flush` translates that and sets the bits before the
-/// driver sees a result, `markRing` those of the ring's own parts behind its index. Requests of a batch often write to the
-/// same pages: what lies in pages that were noted last is known by two comparisons. A bit that is set already is only
-/// looked at, which leaves the line of the log shared; the fence in front keeps that look behind the writes. The ring's
-/// parts are marked whole: that is a byte or two of the log.
+/// A page whose bit was cleared before it was written must have it again afterwards, so bits are set behind the writes and
+/// before the driver sees a result: by `mark`, or by `flush` for what `note` has taken down. `markRing` sets those of the
+/// ring's own parts behind its index. Requests of a batch often write to the same pages: what lies in pages that were
+/// marked last is known by two comparisons. A bit that is set already is only looked at, which leaves the line of the log
+/// shared; a fence in front keeps that look behind the writes. The ring's parts are marked whole: that is a byte or two of
+/// the log.
 ///
 /// Where nothing is logged, `isOn` is all that is ever looked at. Used by one thread.
 @safe
@@ -59,12 +59,14 @@ public struct DirtyPages: ~Copyable {
     }
   }
 
-  /// Addresses of ours, all in one region, whose pages are noted.
-  @usableFromInline
-  struct Window {
+  /// Addresses of ours, all in one region, whose pages are marked or noted.
+  public struct Window {
     @usableFromInline var start: UInt64 = 0
     @usableFromInline var byteCount: UInt64 = 0
 
+    /// None.
+    @_noAllocation @_noLocks
+    @inlinable @inline(__always)
     init() {}
 
     /// Everything: nothing has to be noted.
@@ -82,13 +84,20 @@ public struct DirtyPages: ~Copyable {
       byteCount = ((address &+ count &- 1) | 0xFFF) &+ 1 &- start
     }
 
-    /// Whether a run's first byte and its last are inside; of an empty run, something that does not matter.
+    /// Whether bytes from the first to the last are inside; of none, something that does not matter.
+    @_noAllocation @_noLocks
+    @inlinable @inline(__always)
+    public func contains(_ pointer: UnsafeMutablePointer<UInt8>, byteCount: UInt32) -> Bool {
+      contains(UInt64(UInt(bitPattern: pointer)), UInt64(byteCount))
+    }
+
+    /// The same of a run; of an empty one, something that does not matter.
     @_noAllocation @_noLocks
     @inlinable @inline(__always)
     func contains(_ address: UInt64, _ count: UInt64) -> Bool {
       // Wrapping: what lies below the start is beyond any size.
       let first = address &- start
-      let last = first &+ count &- 1
+      let last = first &+ (count &- 1)
       return first < byteCount && last < byteCount
     }
   }
@@ -106,9 +115,9 @@ public struct DirtyPages: ~Copyable {
   public let isPageAligned: Bool
   /// The region that was hit last.
   private var last = 0
-  /// The pages that outputs and status bytes were last written to, which lie apart as a rule.
-  ///
-  /// Empty behind each `flush`; where buffers are not logged, everything.
+  /// Where no page is marked yet: nothing; where buffers are not logged, everything.
+  public let unmarked: Window
+  /// The pages that outputs and status bytes were last noted in, which lie apart as a rule; `unmarked` behind each `flush`.
   @usableFromInline var outputs = Window()
   @usableFromInline var statuses = Window()
 
@@ -138,13 +147,11 @@ public struct DirtyPages: ~Copyable {
       unsafe (ring + index).initialize(
         to: PageRun(address: range.address.rawValue, byteCount: range.byteCount))
     }
-    // As many as one call takes down before it looks.
-    unsafe runs = .allocate(capacity: Self.capacity + 2)
+    unsafe runs = .allocate(capacity: Self.capacity)
     isPageAligned = sorted.allSatisfy { ($0.start ^ $0.guestAddress) & 0xFFF == 0 }
-    if logging?.includesBuffers != true {
-      outputs = .all
-      statuses = .all
-    }
+    unmarked = logging?.includesBuffers == true ? Window() : .all
+    outputs = unmarked
+    statuses = unmarked
   }
 
   deinit {
@@ -176,39 +183,11 @@ public struct DirtyPages: ~Copyable {
     statuses = isPageAligned ? Window(pagesOf: address, 1) : window(address, 1)
   }
 
-  /// The output of a request, which is one run, and its status, where pages are aligned: makes no call as a rule.
-  @_noAllocation @_noLocks
-  @inlinable @inline(__always)
-  public mutating func noteAligned(
-    _ output: UnsafeMutablePointer<UInt8>, byteCount: UInt32, status: UnsafeMutablePointer<UInt8>
-  ) {
-    let address = UInt64(UInt(bitPattern: output))
-    let count = UInt64(byteCount)
-    if count > 0, !outputs.contains(address, count) {
-      put(address, count)
-      outputs = Window(pagesOf: address, count)
-    }
-    let statusAddress = UInt64(UInt(bitPattern: status))
-    if !statuses.contains(statusAddress, 1), !outputs.contains(statusAddress, 1) {
-      put(statusAddress, 1)
-      statuses = Window(pagesOf: statusAddress, 1)
-    }
-    if runCount >= Self.capacity { flush() }
-  }
-
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
   mutating func append(_ address: UInt64, _ byteCount: UInt64) {
     if runCount >= Self.capacity { flush() }
-    put(address, byteCount)
-  }
-
-  /// Where there is room.
-  @_noAllocation @_noLocks
-  @inlinable @inline(__always)
-  mutating func put(_ address: UInt64, _ byteCount: UInt64) {
-    // SAFETY: runCount < capacity + 2: it is at most the capacity between calls, each of which takes down one, or two and
-    // looks then.
+    // SAFETY: runCount < capacity.
     unsafe runs[runCount] = NotedRun(start: address, byteCount: byteCount)
     runCount &+= 1
   }
@@ -251,37 +230,58 @@ public struct DirtyPages: ~Copyable {
     return true
   }
 
+  /// Keeps writes that are about to be marked before the looks at the log: a bit that is found set will be cleared later,
+  /// and who clears it sees the writes then.
+  @_noAllocation @_noLocks
+  public func beginMarking() { cring_fence_full() }
+
+  /// Sets the bits of guest memory that was written before `beginMarking`; pages that are marked now, the first one's among
+  /// them where it has bytes.
+  @_noAllocation @_noLocks
+  @inline(never)
+  public mutating func mark(
+    _ pointer: UnsafeMutablePointer<UInt8>, byteCount: UInt32
+  ) -> Window {
+    guard byteCount > 0 else { return unmarked }
+    let run = NotedRun(start: UInt64(UInt(bitPattern: pointer)), byteCount: UInt64(byteCount))
+    mark(run)
+    return isPageAligned
+      ? Window(pagesOf: run.start, run.byteCount) : window(run.start, run.byteCount)
+  }
+
   /// Sets the bits of everything noted.
   @_noAllocation @_noLocks
   @inline(never)
   public mutating func flush() {
     guard runCount > 0 else { return }
-    // Keeps the writes that were noted before the looks at the log: a bit that is found set will be cleared later, and who
-    // clears it sees the writes then.
-    cring_fence_full()
-    // SAFETY: `last` is at most `regionCount`, where the empty region is.
-    var region = unsafe regions[last]
+    beginMarking()
     var index = 0
     while index < runCount {
       // SAFETY: index < runCount.
-      let run = unsafe runs[index]
-      let offset = run.start &- region.start
-      // Nearly always it is in the region of the one before.
-      if offset < region.byteCount, run.byteCount <= region.byteCount &- offset {
-        let pages = PageRun(region.guestAddress &+ offset, run.byteCount)
-        // Most outputs are in one page, whose bit is set already.
-        if pages.first != pages.last || !isMarked(pages.first) {
-          unsafe Self.mark(pages, bits, pageCount)
-        }
-      } else {
-        markElsewhere(run)
-        region = unsafe regions[last]
-      }
+      mark(unsafe runs[index])
       index &+= 1
     }
     runCount = 0
-    outputs.byteCount = 0
-    statuses.byteCount = 0
+    outputs = unmarked
+    statuses = unmarked
+  }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func mark(_ run: NotedRun) {
+    // SAFETY: `last` is at most `regionCount`, where the empty region is.
+    let region = unsafe regions[last]
+    let offset = run.start &- region.start
+    // Nearly always it is in the region of the one before.
+    guard offset < region.byteCount, run.byteCount <= region.byteCount &- offset else {
+      markElsewhere(run)
+      return
+    }
+    let pages = PageRun(region.guestAddress &+ offset, run.byteCount)
+    // Most outputs are in one page, whose bit is set already.
+    if pages.first != pages.last || !isMarked(pages.first) {
+      unsafe Self.mark(pages, bits, pageCount)
+    }
   }
 
   /// Sets the bits of bytes in other regions; runs are merged where they are neighbours in our address space, and may so be

@@ -11,7 +11,7 @@ extension WorkerLoop where Lane: ~Copyable, Queue: ~Copyable {
   @inlinable
   @inline(never)
   mutating func publishLogged() -> Bool {
-    processor.dirty.flush()
+    processor.logPages()
     let wantsCall = queue.publish()
     // `publish` has a full fence behind all that was written of the ring. Where it shows nothing it has none, and has written
     // nothing; what was written before that is marked the next time, at the latest when the worker sleeps or ends.

@@ -105,7 +105,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
       index &+= 1
     }
     // Logged before it is forgotten: who dies in between does all of it once more.
-    if processor.dirty.isOn { processor.dirty.flush() }
+    if processor.dirty.isOn { processor.logPages() }
     processor.endRollBack()
   }
 

@@ -4,8 +4,8 @@ import GuestMemory
 /// Records which requests of a packed ring are in flight, so that another daemon can go on where this one was killed.
 ///
 /// The driver's descriptors are copied, because used ones are written over them. As in ``SplitRecorder`` the order of
-/// stores is what counts. Links and lengths are kept here, too, and never read back from the region, which the front-end
-/// may write. Without a region it does nothing.
+/// stores is what counts. Links are kept here, too, and never read back from the region, which the front-end may write.
+/// Without a region it does nothing.
 /// Spec: vhost-user, "Inflight I/O tracking", `QueueRegionPacked` and `DescStatePacked`.
 @safe
 public struct PackedRecorder: ~Copyable {
@@ -28,9 +28,12 @@ public struct PackedRecorder: ~Copyable {
 
   private let region: UnsafeMutablePointer<UInt8>?
   private var counter: UInt64 = 0
-  /// The first free state, and by state: what it is linked to, and the last one of the chain that begins there.
+  /// The first free state.
   private var freeHead: UInt16 = 0
-  private let next: UnsafeMutablePointer<UInt16>
+  /// By state, its first word as it is in the region while a chain of one is in flight there.
+  private let links: UnsafeMutablePointer<UInt8>
+  private static var linksByteCount: Int { @_noAllocation @_noLocks get { 8 } }
+  /// By state, the last one of the chain that begins there; where none does, itself.
   private let last: UnsafeMutablePointer<UInt16>
   /// First states of the chains that were completed since used descriptors were published.
   private let batch: UnsafeMutablePointer<UInt16>
@@ -49,7 +52,7 @@ public struct PackedRecorder: ~Copyable {
     unsafe region = nil
     // SAFETY: nobody looks at them without a region.
     let nowhere = unsafe UnsafeMutablePointer<UInt16>(bitPattern: 2).unsafelyUnwrapped
-    unsafe next = nowhere
+    unsafe links = UnsafeMutablePointer(bitPattern: 2).unsafelyUnwrapped
     unsafe last = nowhere
     unsafe batch = nowhere
     capacity = 0
@@ -77,22 +80,25 @@ public struct PackedRecorder: ~Copyable {
     counter = (recovery.requests.last?.counter ?? 0) &+ 1
     freeHead = recovery.freeHead
     published = recovery.used
-    unsafe next = .allocate(capacity: count)
+    unsafe links = .allocate(capacity: count * Self.linksByteCount)
     unsafe last = .allocate(capacity: count)
     unsafe batch = .allocate(capacity: count)
-    for index in 0..<count {
-      unsafe next[index] = recovery.next[index]
-      unsafe last[index] = recovery.last[index]
-    }
     resubmissionCount = recovery.requests.count
     unsafe resubmissions =
       recovery.requests.isEmpty ? nil : PackedResubmissions(region, recovery)
     start = version == 0 ? nil : recovery.start(size: layout.size)
+    for index in 0..<count {
+      let state = UInt16(index)
+      unsafe cring_store64(
+        links + index * Self.linksByteCount,
+        Self.word(next: recovery.next[index], last: state, count: 1))
+      unsafe last[index] = recovery.counts[index] > 0 ? recovery.last[index] : state
+    }
   }
 
   deinit {
     guard isOn else { return }
-    unsafe next.deallocate()
+    unsafe links.deallocate()
     unsafe last.deallocate()
     unsafe batch.deallocate()
     resubmissions?.deallocate()
@@ -159,6 +165,26 @@ public struct PackedRecorder: ~Copyable {
   /// What the next chain will be known by in the record.
   var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
 
+  /// The links of a state, which is below the capacity.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private func links(of state: UInt16) -> UnsafeMutablePointer<UInt8> {
+    unsafe links + Int(state) &* Self.linksByteCount
+  }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private func next(_ state: UInt16) -> UInt16 {
+    unsafe UInt16(littleEndian: cring_load16(links(of: state) + Self.nextOffset))
+  }
+
+  /// A state's first word: `inflight`, `next`, `last` and `num`.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private static func word(next: UInt16, last: UInt16, count: UInt16) -> UInt64 {
+    (1 | UInt64(next) << 16 | UInt64(last) << 32 | UInt64(count) << 48).littleEndian
+  }
+
   /// Copies a chain of one descriptor that was taken; it is in flight from the last store but one on.
   ///
   /// The state that its used descriptor is to name in `complete`. `word` is the descriptor's second word, and there are as
@@ -170,13 +196,9 @@ public struct PackedRecorder: ~Copyable {
     guard let region = unsafe region, first < capacity else { return 0 }
     // SAFETY: states are below the capacity, whose states the region has.
     let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
-    unsafe cring_store64(state + Self.addressOffset, cring_load64(descriptor))
-    // The ring has length, identifier and flags, the state identifier, flags and length.
-    unsafe cring_store64(state + Self.identifierOffset, (word >> 32 | word << 32).littleEndian)
-    let behind = unsafe next[Int(first)]
-    unsafe last[Int(first)] = first
-    unsafe begin(state, last: first, behind: behind, count: 1)
-    unsafe free(from: behind, region)
+    unsafe copy(cring_load64(descriptor), word, to: state)
+    unsafe begin(state, cring_load64(links(of: first)))
+    unsafe free(from: next(first), region)
     return first
   }
 
@@ -196,35 +218,41 @@ public struct PackedRecorder: ~Copyable {
     var left = count
     while left > 0, current < capacity {
       // SAFETY: as above; place < size.
-      let copy = unsafe region + Self.statesOffset + Int(current) &* Self.stateByteCount
+      let state = unsafe region + Self.statesOffset + Int(current) &* Self.stateByteCount
       let descriptor = unsafe ring + Int(place) &* 16
-      unsafe cring_store64(copy + Self.addressOffset, cring_load64(descriptor))
       let word = unsafe UInt64(littleEndian: cring_load64(descriptor + 8))
-      unsafe cring_store64(copy + Self.identifierOffset, (word >> 32 | word << 32).littleEndian)
+      unsafe copy(cring_load64(descriptor), word, to: state)
       end = current
-      current = unsafe next[Int(current)]
+      current = next(current)
       place = place &+ 1 == size ? 0 : place &+ 1
       left &-= 1
     }
     unsafe last[Int(first)] = end
     let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
-    unsafe begin(state, last: end, behind: next[Int(first)], count: count)
+    unsafe begin(state, Self.word(next: next(first), last: end, count: count))
     unsafe free(from: current, region)
     return first
+  }
+
+  /// Copies a descriptor: the ring has length, identifier and flags, the state identifier, flags and length.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private func copy(
+    _ address: UInt64, _ word: UInt64, to state: UnsafeMutablePointer<UInt8>
+  ) {
+    // SAFETY: the caller's state.
+    unsafe cring_store64(state + Self.addressOffset, address)
+    unsafe cring_store64(state + Self.identifierOffset, (word >> 32 | word << 32).littleEndian)
   }
 
   /// Has a chain be in flight whose descriptors are copied.
   @_noAllocation @_noLocks
   @inline(__always)
-  private mutating func begin(
-    _ state: UnsafeMutablePointer<UInt8>, last end: UInt16, behind: UInt16, count: UInt16
-  ) {
+  private mutating func begin(_ state: UnsafeMutablePointer<UInt8>, _ word: UInt64) {
     // SAFETY: the caller's state.
     unsafe cring_store64(state + Self.counterOffset, counter)
     counter &+= 1
-    // `inflight`, `next`, `last` and `num`.
-    let links = 1 | UInt64(behind) << 16 | UInt64(end) << 32 | UInt64(count) << 48
-    unsafe cring_store64(state, links.littleEndian)
+    unsafe cring_store64(state, word)
   }
 
   /// `free_head` and `old_free_head`: up to here the states were free, from here on they are the chain's.
@@ -252,15 +280,20 @@ public struct PackedRecorder: ~Copyable {
   @_noAllocation @_noLocks
   mutating func prepare(_ used: PackedPosition) {
     guard let region = unsafe region else { return }
+    let states = unsafe region + Self.statesOffset
+    // What the loop needs, so that it is not looked up behind each store again.
+    let (links, last, batch, batchCount) = unsafe (links, last, batch, batchCount)
     var head = freeHead
     var index = 0
     while index < batchCount {
+      // SAFETY: states are below the capacity.
       let first = unsafe batch[index]
       let end = unsafe last[Int(first)]
-      // SAFETY: states are below the capacity.
-      unsafe next[Int(end)] = head
+      unsafe last[Int(first)] = first
       unsafe cring_store16(
-        region + Self.statesOffset + Int(end) &* Self.stateByteCount + Self.nextOffset, head)
+        links + Int(end) &* Self.linksByteCount + Self.nextOffset, head.littleEndian)
+      unsafe cring_store16(
+        states + Int(end) &* Self.stateByteCount + Self.nextOffset, head.littleEndian)
       head = first
       index &+= 1
     }

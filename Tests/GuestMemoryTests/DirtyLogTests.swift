@@ -247,6 +247,7 @@ import Testing
       }
       var outputs = bases[round % 3]
       var statuses = bases[round / 3 % 3]
+      var written: [(UnsafeMutablePointer<UInt8>, Int, UnsafeMutablePointer<UInt8>)] = []
       for request in 0..<1 + 20 * round {
         let (address, byteCount) = try at(&outputs, 3000)
         let output = try pointer(memory, address, byteCount)
@@ -256,14 +257,27 @@ import Testing
         let isBehind = request.isMultiple(of: 3) && behind < base + 3 * page
         let status = try isBehind ? output + byteCount : pointer(memory, at(&statuses, 1).0)
         if isBehind { expected.insert(Int(behind / page)) }
-        if dirty.isPageAligned {
-          dirty.noteAligned(output, byteCount: UInt32(byteCount), status: status)
-        } else {
+        written.append((output, byteCount, status))
+      }
+      // As requests are marked that say themselves where they have written, or by way of notes.
+      if round.isMultiple(of: 2) {
+        for (output, byteCount, status) in written {
           dirty.note(output, byteCount: byteCount)
           dirty.noteStatus(status)
         }
+        dirty.flush()
+      } else {
+        dirty.beginMarking()
+        var pages = (dirty.unmarked, dirty.unmarked)
+        for (output, byteCount, status) in written {
+          if !pages.0.contains(output, byteCount: UInt32(byteCount)) {
+            pages.0 = dirty.mark(output, byteCount: UInt32(byteCount))
+          }
+          if !pages.1.contains(status, byteCount: 1) && !pages.0.contains(status, byteCount: 1) {
+            pages.1 = dirty.mark(status, byteCount: 1)
+          }
+        }
       }
-      dirty.flush()
       #expect(fixture.pages == expected.sorted())
     }
   }
