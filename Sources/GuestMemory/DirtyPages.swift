@@ -278,8 +278,13 @@ public struct DirtyPages: ~Copyable {
       return
     }
     let pages = PageRun(region.guestAddress &+ offset, run.byteCount)
-    // Most outputs are in one page, whose bit is set already.
-    if pages.first != pages.last || !isMarked(pages.first) {
+    // Most outputs are in a page or two, whose bits are in one byte.
+    if pages.first >> 3 == pages.last >> 3, pages.last < pageCount {
+      unsafe Self.set(
+        UInt8(0xFF) &<< UInt8(truncatingIfNeeded: pages.first & 7)
+          & UInt8(0xFF) &>> UInt8(truncatingIfNeeded: 7 &- (pages.last & 7)),
+        bits + Int(truncatingIfNeeded: pages.first >> 3))
+    } else {
       unsafe Self.mark(pages, bits, pageCount)
     }
   }
@@ -317,16 +322,16 @@ public struct DirtyPages: ~Copyable {
     }
   }
 
-  /// Whether a page's bit is set, or the log has none for it.
+  /// Sets those bits of a byte of the log that are not set; others set and clear bits meanwhile.
   @_noAllocation @_noLocks
   @inline(__always)
-  private func isMarked(_ page: UInt64) -> Bool {
-    guard page < pageCount else { return true }
-    // SAFETY: the log has the page's bit.
-    let byte = unsafe cring_load8_relaxed(bits + Int(truncatingIfNeeded: page >> 3))
-    return byte &>> UInt8(truncatingIfNeeded: page & 7) & 1 != 0
+  private static func set(_ mask: UInt8, _ byte: UnsafeMutablePointer<UInt8>) {
+    // SAFETY: the caller's byte is within the log's size, and the log outlives the value.
+    if unsafe cring_load8_relaxed(byte) & mask != mask { unsafe cring_set_bits8(byte, mask) }
   }
 
+  /// Sets the bits of pages, which may be in many bytes.
+  ///
   /// With all it needs in its arguments, so that the value stays where it is.
   @_noAllocation @_noLocks
   @inline(never)
@@ -343,9 +348,8 @@ public struct DirtyPages: ~Copyable {
       if byte == lastByte {
         mask &= UInt8(0xFF) &>> UInt8(truncatingIfNeeded: 7 &- (lastPage & 7))
       }
-      // SAFETY: byte ≤ lastByte < the log's size; the log outlives the value. Others set and clear bits meanwhile.
-      let place = unsafe bits + Int(truncatingIfNeeded: byte)
-      if unsafe cring_load8_relaxed(place) & mask != mask { unsafe cring_set_bits8(place, mask) }
+      // SAFETY: byte ≤ lastByte < the log's size.
+      unsafe set(mask, bits + Int(truncatingIfNeeded: byte))
       byte &+= 1
       mask = 0xFF
     }
