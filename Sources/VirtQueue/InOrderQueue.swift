@@ -82,7 +82,7 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
     try ring.takeChain(into: &chain, &memory)
-    chain.ticket.position = takenCount
+    chain.ticket.put(position: takenCount)
     // SAFETY: masked; `look` has seen that the place is free.
     unsafe entries[Int(takenCount & mask)].isDone = false
     takenCount &+= 1
@@ -116,7 +116,7 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
         ring.skip(entry.ticket)
       } else {
         var ticket = entry.ticket
-        ticket.slotCount &+= skippedSlotCount
+        ticket.add(slotCount: skippedSlotCount)
         ring.complete(ticket, writtenByteCount: entry.writtenByteCount)
         skippedSlotCount = 0
       }

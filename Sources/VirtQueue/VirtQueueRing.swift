@@ -3,23 +3,51 @@ public import GuestMemory
 /// What the used entry of a chain is written with, kept beside its request while that is in flight.
 @frozen
 public struct ChainTicket: Hashable, Sendable {
-  /// What the driver knows the chain by: the head of a split ring's, the buffer identifier of a packed ring's.
-  public var id: UInt16
-  /// How far the used entry moves the ring on: one in a split ring, in a packed one as many as the chain has descriptors.
-  public var slotCount: UInt16
-  /// Its place among those taken; of queues that finish in order.
-  public var position: UInt16 = 0
-  /// Its state in the record of requests in flight, where a packed ring keeps one.
-  public internal(set) var record: UInt16 = 0
+  /// Identifier, slot count, position and record, from the lowest bits on: they are stored and copied as one, which a
+  /// processor has at hand where it would wait for single stores to come together.
+  @usableFromInline var word: UInt64
   /// Bytes of the device-writable part, once the chain was walked to its end.
   public var writableByteCount: UInt32 = 0
 
   /// A chain that has not been walked yet.
   @_noAllocation @_noLocks
+  @inlinable
   public init(id: UInt16, slotCount: UInt16) {
-    self.id = id
-    self.slotCount = slotCount
+    word = UInt64(id) | UInt64(slotCount) << 16
   }
+
+  /// What the driver knows the chain by: the head of a split ring's, the buffer identifier of a packed ring's.
+  @inlinable public var id: UInt16 {
+    @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word) }
+  }
+
+  /// How far the used entry moves the ring on: one in a split ring, in a packed one as many as the chain has descriptors.
+  @inlinable public var slotCount: UInt16 {
+    @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word >> 16) }
+  }
+
+  /// Its place among those taken; of queues that finish in order.
+  @inlinable public var position: UInt16 {
+    @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word >> 32) }
+  }
+
+  /// Its state in the record of requests in flight, where a packed ring keeps one.
+  public internal(set) var record: UInt16 {
+    @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word >> 48) }
+    @_noAllocation @_noLocks set { word = word & 0xFFFF_FFFF_FFFF | UInt64(newValue) << 48 }
+  }
+
+  /// Has the used entry move the ring on by more.
+  @_noAllocation @_noLocks
+  @inlinable
+  mutating func add(slotCount more: UInt16) {
+    word = word & ~0xFFFF_0000 | UInt64(slotCount &+ more) << 16
+  }
+
+  /// Gives a ticket its place, which has none.
+  @_noAllocation @_noLocks
+  @inlinable @inline(__always)
+  mutating func put(position: UInt16) { word |= UInt64(position) << 32 }
 }
 
 /// The device's side of a virtqueue, whatever its layout: what workers and the control queue are generic over.
