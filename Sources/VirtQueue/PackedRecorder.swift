@@ -73,8 +73,13 @@ public struct PackedRecorder: ~Copyable {
     // SAFETY: the region has a head and `count` states.
     let version = unsafe cring_load16(region + Self.versionOffset)
     guard version == 0 || version == InflightRecord.version else { throw .version(version) }
-    if version == 0 { unsafe Self.begin(region, record.capacity, layout.used) }
-    let recovery = unsafe try PackedRecovery(region, record.capacity, layout)
+    let recovery: PackedRecovery
+    if version == 0 {
+      unsafe Self.begin(region, record.capacity, layout.used)
+      recovery = PackedRecovery(new: record.capacity, layout)
+    } else {
+      recovery = unsafe try PackedRecovery(region, record.capacity, layout)
+    }
     unsafe self.region = region
     capacity = record.capacity
     counter = (recovery.requests.last?.counter ?? 0) &+ 1

@@ -45,6 +45,16 @@ struct PackedRecovery {
     hideUnpublished(layout)
   }
 
+  /// What a record says that was begun just now: nothing of it is read back, as the front-end may write it meanwhile, and
+  /// nothing is in flight in the ring.
+  init(new capacity: UInt16, _ layout: PackedQueueLayout) {
+    used = layout.used
+    freeHead = 0
+    next = (0..<capacity).map { $0 &+ 1 }
+    last = [UInt16](repeating: 0, count: Int(capacity))
+    counts = last
+  }
+
   private static func state(
     _ region: UnsafeMutablePointer<UInt8>, _ index: Int
   ) -> UnsafeMutablePointer<UInt8> {

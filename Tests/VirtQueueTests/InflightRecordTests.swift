@@ -1,5 +1,7 @@
 import CRingShims
+import Foundation
 import GuestMemory
+import Synchronization
 import Testing
 import VirtQueue
 
@@ -115,6 +117,40 @@ import VirtQueue
     #expect(device.nextAvailable == 0)
     #expect(try !device.look())
     #expect(half(world, 14) == 0 && byte(world, 16) == 0)
+  }
+
+  /// A front-end that writes a chain of eight descriptors into a record while it is begun, which a ring of eight that has
+  /// none in flight would take for its own.
+  @Test func recordThatIsBegunIsNotReadBack() throws {
+    let world = try CrashWorld()
+    final class Writer: @unchecked Sendable {
+      let record: UnsafeMutablePointer<UInt8>
+      let isOver = Atomic(false)
+      let hasEnded = DispatchSemaphore(value: 0)
+
+      init(_ record: UnsafeMutablePointer<UInt8>) { self.record = record }
+
+      func run() {
+        while !isOver.load(ordering: .relaxed) {
+          // No state is free, and eight from the first one on are in flight.
+          cring_store32(record + 12, 8 | 8 << 16)
+          cring_store64(record + 32, 1 | 1 << 16 | 7 << 32 | 8 << 48)
+        }
+        hasEnded.signal()
+      }
+    }
+    let writer = Writer(world.base + CrashWorld.record)
+    Thread { writer.run() }.start()
+    defer {
+      writer.isOver.store(true, ordering: .relaxed)
+      writer.hasEnded.wait()
+    }
+    for _ in 0..<5000 {
+      set(world, 8, 0)
+      let count = try world.packed(size: 8).resubmissionCount
+      #expect(count == 0)
+      if count > 0 { break }
+    }
   }
 
   @Test(arguments: [false, true])
