@@ -51,7 +51,12 @@ struct Move {
     logStart = monotonicNanoseconds() - begin
     memory.copyAll(to: copy)
     for _ in 0..<roundCount {
+      let (before, inFlight) = (guest.finishedCount, UInt64(guest.requestCount))
       usleep(roundMicroseconds)
+      // On a busy machine, until one is finished that was posted in this round.
+      try waitUntil("requests while memory is copied") {
+        guest.finishedCount > before + inFlight
+      }
       let pages = bitmap.take()
       memory.copyPages(pages, to: copy)
       pageCounts.append(pages.count)

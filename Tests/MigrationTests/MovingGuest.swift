@@ -118,6 +118,8 @@ final class MovingGuest: @unchecked Sendable {
   var firstFinish: UInt64 { first.load(ordering: .acquiring) }
   var finishedCount: UInt64 { finished.load(ordering: .relaxed) }
   var postedCount: UInt64 { posted }
+  /// The most that are in flight.
+  var requestCount: Int { slots.count }
   var inFlightCount: Int { slots.count { $0.isPosted } }
 
   // MARK: Life
