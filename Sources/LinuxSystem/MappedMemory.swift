@@ -16,6 +16,9 @@ public struct MappedMemory: ~Copyable, @unchecked Sendable {
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
       throw .last("reserving \(byteCount) bytes")
     }
+    // Where the system has huge pages for everybody (`always`), the first byte that is touched would take two mebibytes.
+    // Refused by a kernel that has none.
+    unsafe _ = madvise(address, byteCount, MADV_NOHUGEPAGE)
     unsafe base = address
     self.byteCount = byteCount
     lossNumber = -1
