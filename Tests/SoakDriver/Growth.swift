@@ -38,6 +38,7 @@ struct Growth {
   private var most: Holdings?
   private var comparisons = 0
   private var mappings: [String: Int] = [:]
+  private var threads: [String: Int] = [:]
 
   /// Takes what the daemon holds now as what it is compared with.
   mutating func begin(_ daemon: ChildProcess) throws {
@@ -45,6 +46,11 @@ struct Growth {
     most = first
     comparisons = 0
     mappings = daemon.privateByteCounts
+    threads = Self.threads(daemon)
+  }
+
+  private static func threads(_ daemon: ChildProcess) -> [String: Int] {
+    Dictionary(grouping: daemon.threadNames) { $0 }.mapValues(\.count)
   }
 
   /// What has grown; nil where nothing has.
@@ -71,7 +77,10 @@ struct Growth {
       now.descriptors > mostDescriptors || now.threads > first.threads
       || now.privateBytes > first.privateBytes + Self.memoryAllowance
     guard hasGrown else { return nil }
-    return "grown from \(first.line) to \(now.line)\(grownMappings(daemon))"
+    let newThreads = Self.threads(daemon).filter { $1 > threads[$0] ?? 0 }.keys.sorted()
+    return "grown from \(first.line) to \(now.line)"
+      + (newThreads.isEmpty ? "" : "\n    more threads: \(newThreads.joined(separator: ", "))")
+      + grownMappings(daemon)
   }
 
   /// Where the memory has grown: a line for each of the five mappings that have most.

@@ -1,8 +1,10 @@
 import Foundation
+import VhostUserFrontend
 import VirtioSpec
 
 /// Everything that the guests have sent and what became of it.
 final class Ledger {
+  private let start = monotonicNanoseconds()
   var sent = 0
   var answered = 0
   /// Never answered.
@@ -42,13 +44,14 @@ final class Ledger {
     case .failed: failed[wish.service, default: [:]]["\(status)", default: 0] += 1
     case .wrong(let reason):
       wrong += 1
-      if wrong <= 10 {
-        violations.append("\(guest): \(wish): \(reason)")
-      }
+      if wrong <= 10 { violate("\(guest): \(wish): \(reason)") }
     }
   }
 
-  func violate(_ sentence: String) { violations.append(sentence) }
+  func violate(_ sentence: String) {
+    let seconds = Double(monotonicNanoseconds() &- start) / 1e9
+    violations.append(String(format: "%.1f s: ", seconds) + sentence)
+  }
 
   /// Adds the requests that a daemon has counted since it was last asked.
   func countEngines(_ counts: [String: [String: Int]]) {

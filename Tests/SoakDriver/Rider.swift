@@ -46,7 +46,16 @@ extension Rider {
       guard status == .ok else { return (status, .right) }
       let output = try PlacedRequest.content(of: placed.destination, in: memory)
       let result = try PlacedRequest.content(of: placed.result, in: memory)
-      return (status, isRight(output, result, used) ? .right : .wrong("another result"))
+      if isRight(output, result, used) { return (status, .right) }
+      let source = try PlacedRequest.content(of: placed.source, in: memory)
+      // What the request lay in may have been written by somebody else.
+      let isOwn =
+        wish.plan.isInPlace || source.isEmpty || source == wish.operation.source
+      return (
+        status,
+        .wrong(
+          "another result, \(used.byteCount) bytes used" + (isOwn ? "" : ", of another source"))
+      )
     }
     if status == .invsess, mayLackItsSession { return (status, .failed) }
     if toleratesFailures, isFailure(status) { return (status, .failed) }
