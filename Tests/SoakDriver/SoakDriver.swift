@@ -21,13 +21,15 @@ enum SoakDriver {
     do {
       let words = Array(CommandLine.arguments.dropFirst())
       if words.first == "guest" { try StrayGuest.run(Array(words.dropFirst())) }
-      let soak = try Soak(DriverSettings(words))
-      exit(soak.run() ? 0 : 1)
+      exit(try play(DriverSettings(words)) ? 0 : 1)
     } catch {
       FileHandle.standardError.write(Data("soak-driver: \(error)\n".utf8))
       exit(2)
     }
   }
+
+  /// Apart from `main`, so that a daemon that is still there ends with the soak: `exit` leaves everything as it is.
+  private static func play(_ settings: DriverSettings) throws -> Bool { try Soak(settings).run() }
 }
 
 /// What went wrong, in a sentence.
