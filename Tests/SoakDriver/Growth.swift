@@ -11,8 +11,9 @@ struct Holdings: Equatable {
   init(_ daemon: ChildProcess) throws {
     privateBytes = try daemon.privateByteCount()
     descriptors = daemon.fileDescriptorCount
-    // io_uring's own, which wait for the kernel's ciphers, come and go, as many as are in flight.
-    threads = daemon.threadNames.count { !$0.hasPrefix("iou-wrk") }
+    // io_uring's own, which wait for the kernel's ciphers, come and go, as many as are in flight; so do libdispatch's, of
+    // which a busy machine has one more for some seconds.
+    threads = daemon.threadNames.count { !$0.hasPrefix("iou-wrk") && !$0.contains("-qos") }
   }
 
   var line: String {
