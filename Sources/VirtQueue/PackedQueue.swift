@@ -101,24 +101,17 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     into chain: inout DescriptorChain, _ memory: inout MemoryView
   ) throws(QueueError) {
     if recorder.hasResubmissions { return try takeResubmission(&chain, &memory) }
-    let index = available.index
-    try takeAvailable(into: &chain, &memory)
-    if recorder.isOn { record(&chain, at: index) }
-  }
-
-  /// Has the record hold a chain that was taken at `index`; its head is the last that was looked at.
-  @_noAllocation @_noLocks
-  @inline(__always)
-  private mutating func record(_ chain: inout DescriptorChain, at index: UInt16) {
-    chain.recordNumber = recorder.nextNumber
-    // SAFETY: index < size.
-    chain.ticket.record =
-      if chain.ticket.slotCount == 1 {
-        unsafe recorder.takeOne(layout.ring + Int(index) &* 16, word: headWord)
-      } else {
-        unsafe recorder.take(
-          chain.ticket.slotCount, at: index, ring: layout.ring, size: layout.size)
+    let head = available.index
+    let room = layout.size &- outstandingCount &- unpublishedCount
+    guard room > 0 else { throw .ringOverrun(head) }
+    if headWord & Self.indirectBit != 0 {
+      try takeIndirect(into: &chain, &memory)
+    } else {
+      try takeDirect(into: &chain, room: room)
+      if recorder.isOn {
+        unsafe recorder.take(&chain, at: head, ring: layout.ring, size: layout.size)
       }
+    }
   }
 
   /// Takes a chain that was in flight before: the record has it.
@@ -143,16 +136,10 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
 
   @_noAllocation @_noLocks
   @inline(__always)
-  private mutating func takeAvailable(
-    into chain: inout DescriptorChain, _ memory: inout MemoryView
+  private mutating func takeDirect(
+    into chain: inout DescriptorChain, room: UInt16
   ) throws(QueueError) {
     let head = available.index
-    let room = layout.size &- outstandingCount &- unpublishedCount
-    guard room > 0 else { throw .ringOverrun(head) }
-    if headWord & Self.indirectBit != 0 {
-      try takeIndirect(into: &chain, &memory)
-      return
-    }
     var word = headWord
     var count: UInt16 = 1
     var index = head
@@ -178,6 +165,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
       littleEndian: cring_load64(layout.ring + Int(available.index) &* 16))
     let table = Descriptor(address: address, packedWord: headWord)
     take(1, id: UInt16(truncatingIfNeeded: headWord >> 32), into: &chain)
+    if recorder.isOn { recorder.takeOne(address, headWord, &chain) }
     try chain.enter(table, &memory)
   }
 
@@ -213,12 +201,12 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     unpublishedCount &+= ticket.slotCount
     outstandingCount &-= ticket.slotCount
     used.advance(by: ticket.slotCount, size: layout.size)
-    recorder.complete(ticket.record)
+    recorder.complete(ticket.record, slotCount: ticket.slotCount)
   }
 
   @_noAllocation @_noLocks
   public mutating func skip(_ ticket: ChainTicket) {
-    if recorder.isOn { recorder.complete(ticket.record) }
+    recorder.complete(ticket.record, slotCount: ticket.slotCount)
   }
 
   /// Shows the driver all used descriptors written since the last time; whether it wants to be called.

@@ -30,14 +30,15 @@ public struct PackedRecorder: ~Copyable {
   private var counter: UInt64 = 0
   /// The first free state.
   private var freeHead: UInt16 = 0
-  /// By state, its first word as it is in the region while a chain of one is in flight there.
+  /// By state, its first word as it is in the region while a chain of one is in flight there; and one more.
   private let links: UnsafeMutablePointer<UInt8>
   private static var linksByteCount: Int { @_noAllocation @_noLocks get { 8 } }
   /// By state, the last one of the chain that begins there; where none does, itself.
   private let last: UnsafeMutablePointer<UInt16>
-  /// First states of the chains that were completed since used descriptors were published.
-  private let batch: UnsafeMutablePointer<UInt16>
-  private var batchCount = 0
+  /// The last state of the chains that were completed since used descriptors were published, or `capacity`.
+  ///
+  /// They are linked with each other, from a link at `capacity` on, which is none of the region's.
+  private var batchEnd: UInt16
   private let capacity: UInt16
   /// The driver's place of the published used descriptors.
   private var published = PackedPosition(0)
@@ -54,7 +55,7 @@ public struct PackedRecorder: ~Copyable {
     let nowhere = unsafe UnsafeMutablePointer<UInt16>(bitPattern: 2).unsafelyUnwrapped
     unsafe links = UnsafeMutablePointer(bitPattern: 2).unsafelyUnwrapped
     unsafe last = nowhere
-    unsafe batch = nowhere
+    batchEnd = 0
     capacity = 0
     resubmissions = nil
     resubmissionCount = 0
@@ -85,9 +86,9 @@ public struct PackedRecorder: ~Copyable {
     counter = (recovery.requests.last?.counter ?? 0) &+ 1
     freeHead = recovery.freeHead
     published = recovery.used
-    unsafe links = .allocate(capacity: count * Self.linksByteCount)
+    batchEnd = record.capacity
+    unsafe links = .allocate(capacity: (count + 1) * Self.linksByteCount)
     unsafe last = .allocate(capacity: count)
-    unsafe batch = .allocate(capacity: count)
     resubmissionCount = recovery.requests.count
     unsafe resubmissions =
       recovery.requests.isEmpty ? nil : PackedResubmissions(region, recovery)
@@ -99,13 +100,13 @@ public struct PackedRecorder: ~Copyable {
         Self.word(next: recovery.next[index], last: state, count: 1))
       unsafe last[index] = recovery.counts[index] > 0 ? recovery.last[index] : state
     }
+    unsafe cring_store64(links + count * Self.linksByteCount, 0)
   }
 
   deinit {
     guard isOn else { return }
     unsafe links.deallocate()
     unsafe last.deallocate()
-    unsafe batch.deallocate()
     resubmissions?.deallocate()
   }
 
@@ -167,9 +168,6 @@ public struct PackedRecorder: ~Copyable {
     unsafe try resubmissions.start(index, &chain, window: window, &memory)
   }
 
-  /// What the next chain will be known by in the record.
-  var nextNumber: UInt64 { @_noAllocation @_noLocks get { counter } }
-
   /// The links of a state, which is below the capacity.
   @_noAllocation @_noLocks
   @inline(__always)
@@ -192,34 +190,35 @@ public struct PackedRecorder: ~Copyable {
 
   /// Copies a chain of one descriptor that was taken; it is in flight from the last store but one on.
   ///
-  /// The state that its used descriptor is to name in `complete`. `word` is the descriptor's second word, and there are as
-  /// many free states as free descriptors. The usual chain, an indirect one, is one: so it has a way of its own.
+  /// Its ticket has the state to be named in `complete`. `word` is the descriptor's second word, and there are as many free
+  /// states as free descriptors. The usual chain, an indirect one, is one: so it has a way of its own.
   @_noAllocation @_noLocks
   @inline(__always)
-  mutating func takeOne(_ descriptor: UnsafePointer<UInt8>, word: UInt64) -> UInt16 {
+  mutating func takeOne(
+    _ address: UInt64, _ word: UInt64, _ chain: inout DescriptorChain
+  ) {
     let first = freeHead
-    guard let region = unsafe region, first < capacity else { return 0 }
+    guard let region = unsafe region, first < capacity else { return }
     // SAFETY: states are below the capacity, whose states the region has.
     let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
-    unsafe copy(cring_load64(descriptor), word, to: state)
-    unsafe begin(state, cring_load64(links(of: first)))
+    unsafe copy(address.littleEndian, word, to: state)
+    unsafe begin(state, cring_load64(links(of: first)), &chain)
     unsafe free(from: next(first), region)
-    return first
+    chain.ticket.put(record: first)
   }
 
-  /// Copies a chain that was taken.
-  ///
-  /// The same for a chain of `count` descriptors, which begin at `index` of the ring.
+  /// Copies a chain that was taken, whose descriptors begin at `index` of the ring.
   @_noAllocation @_noLocks
   @inline(never)
   mutating func take(
-    _ count: UInt16, at index: UInt16, ring: UnsafePointer<UInt8>, size: UInt16
-  ) -> UInt16 {
-    guard let region = unsafe region, freeHead < capacity else { return 0 }
+    _ chain: inout DescriptorChain, at index: UInt16, ring: UnsafePointer<UInt8>, size: UInt16
+  ) {
+    guard let region = unsafe region, freeHead < capacity else { return }
     let first = freeHead
     var current = first
     var end = first
     var place = index
+    let count = chain.ticket.slotCount
     var left = count
     while left > 0, current < capacity {
       // SAFETY: as above; place < size.
@@ -234,9 +233,9 @@ public struct PackedRecorder: ~Copyable {
     }
     unsafe last[Int(first)] = end
     let state = unsafe region + Self.statesOffset + Int(first) &* Self.stateByteCount
-    unsafe begin(state, Self.word(next: next(first), last: end, count: count))
+    unsafe begin(state, Self.word(next: next(first), last: end, count: count), &chain)
     unsafe free(from: current, region)
-    return first
+    chain.ticket.put(record: first)
   }
 
   /// Copies a descriptor: the ring has length, identifier and flags, the state identifier, flags and length.
@@ -253,7 +252,10 @@ public struct PackedRecorder: ~Copyable {
   /// Has a chain be in flight whose descriptors are copied.
   @_noAllocation @_noLocks
   @inline(__always)
-  private mutating func begin(_ state: UnsafeMutablePointer<UInt8>, _ word: UInt64) {
+  private mutating func begin(
+    _ state: UnsafeMutablePointer<UInt8>, _ word: UInt64, _ chain: inout DescriptorChain
+  ) {
+    chain.recordNumber = counter
     // SAFETY: the caller's state.
     unsafe cring_store64(state + Self.counterOffset, counter)
     counter &+= 1
@@ -269,41 +271,52 @@ public struct PackedRecorder: ~Copyable {
       region + Self.freeHeadOffset, (UInt32(head) | UInt32(head) << 16).littleEndian)
   }
 
-  /// Notes a chain that will be shown with the next used descriptors.
+  /// Notes a chain that will be shown with the next used descriptors, of `slotCount` descriptors or more.
   ///
-  /// Its states are given back when that happens, and not before: chains may be taken in between.
+  /// Its states are given back when that happens, and not before: chains may be taken in between. Chains that are completed
+  /// in the order in which they were taken are linked already, and stay so when they are free.
   @_noAllocation @_noLocks
   @inline(__always)
-  mutating func complete(_ state: UInt16) {
-    // Where nothing is recorded the capacity is 0.
-    guard batchCount < Int(capacity) else { return }
-    unsafe batch[batchCount] = state
-    batchCount &+= 1
+  mutating func complete(_ first: UInt16, slotCount: UInt16) {
+    guard isOn else { return }
+    if slotCount == 1, next(batchEnd) == first {
+      batchEnd = first
+    } else {
+      completeChain(first)
+    }
+  }
+
+  /// The same for any chain.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func completeChain(_ first: UInt16) {
+    if next(batchEnd) != first { link(batchEnd, to: first) }
+    // SAFETY: states are below the capacity.
+    batchEnd = unsafe last[Int(first)]
+    unsafe last[Int(first)] = first
+  }
+
+  /// What follows the last state of a chain is nobody's concern while it is in flight.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private func link(_ state: UInt16, to next: UInt16) {
+    unsafe cring_store16(links(of: state) + Self.nextOffset, next.littleEndian)
+    guard let region = unsafe region, state < capacity else { return }
+    // SAFETY: states are below the capacity.
+    unsafe cring_store16(
+      region + Self.statesOffset + Int(state) &* Self.stateByteCount + Self.nextOffset,
+      next.littleEndian)
   }
 
   /// Used descriptors are about to be shown, up to `used`.
   @_noAllocation @_noLocks
   mutating func prepare(_ used: PackedPosition) {
     guard let region = unsafe region else { return }
-    let states = unsafe region + Self.statesOffset
-    // What the loop needs, so that it is not looked up behind each store again.
-    let (links, last, batch, batchCount) = unsafe (links, last, batch, batchCount)
-    var head = freeHead
-    var index = 0
-    while index < batchCount {
-      // SAFETY: states are below the capacity.
-      let first = unsafe batch[index]
-      let end = unsafe last[Int(first)]
-      unsafe last[Int(first)] = first
-      unsafe cring_store16(
-        links + Int(end) &* Self.linksByteCount + Self.nextOffset, head.littleEndian)
-      unsafe cring_store16(
-        states + Int(end) &* Self.stateByteCount + Self.nextOffset, head.littleEndian)
-      head = first
-      index &+= 1
+    if batchEnd != capacity {
+      if next(batchEnd) != freeHead { link(batchEnd, to: freeHead) }
+      freeHead = next(capacity)
     }
-    freeHead = head
-    unsafe cring_store16(region + Self.freeHeadOffset, head)
+    unsafe cring_store16(region + Self.freeHeadOffset, freeHead.littleEndian)
     unsafe cring_store64(region + Self.usedOffset, Self.places(used, old: published))
   }
 
@@ -311,15 +324,17 @@ public struct PackedRecorder: ~Copyable {
   @_noAllocation @_noLocks
   mutating func publish(_ used: PackedPosition) {
     guard let region = unsafe region else { return }
-    var index = 0
-    while index < batchCount {
-      // SAFETY: states are below the capacity.
-      unsafe cring_store8(
-        region + Self.statesOffset + Int(batch[index]) &* Self.stateByteCount, 0)
-      index &+= 1
+    let states = unsafe region + Self.statesOffset
+    // What the loop needs, so that it is not looked up behind each store again.
+    let (nexts, end) = unsafe (links + Self.nextOffset, Int(batchEnd))
+    var state = Int(capacity)
+    while state != end {
+      // SAFETY: states are below the capacity. Those that begin no chain say 0 already.
+      state = unsafe Int(UInt16(littleEndian: cring_load16(nexts + state &* Self.linksByteCount)))
+      unsafe cring_store8(states + state &* Self.stateByteCount, 0)
     }
-    batchCount = 0
-    unsafe cring_store16(region + Self.oldFreeHeadOffset, freeHead)
+    batchEnd = capacity
+    unsafe cring_store16(region + Self.oldFreeHeadOffset, freeHead.littleEndian)
     unsafe cring_store64(region + Self.usedOffset, Self.places(used, old: used))
     published = used
   }

@@ -238,7 +238,7 @@ struct PackedResubmissions {
     unsafe chain.start(
       sequentialAt: old.first, slotCount: old.count, id: old.identifier, ring: table,
       size: tableCount, window: window)
-    chain.ticket.record = old.state
+    chain.ticket.put(record: old.state)
     chain.isResubmitted = true
     chain.recordNumber = old.counter
     guard old.count == 1 else { return }

@@ -32,9 +32,8 @@ public struct ChainTicket: Hashable, Sendable {
   }
 
   /// Its state in the record of requests in flight, where a packed ring keeps one.
-  public internal(set) var record: UInt16 {
+  public var record: UInt16 {
     @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word >> 48) }
-    @_noAllocation @_noLocks set { word = word & 0xFFFF_FFFF_FFFF | UInt64(newValue) << 48 }
   }
 
   /// Has the used entry move the ring on by more.
@@ -48,6 +47,11 @@ public struct ChainTicket: Hashable, Sendable {
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
   mutating func put(position: UInt16) { word |= UInt64(position) << 32 }
+
+  /// Gives a ticket its state, which has none.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  mutating func put(record: UInt16) { word |= UInt64(record) << 48 }
 }
 
 /// The device's side of a virtqueue, whatever its layout: what workers and the control queue are generic over.

@@ -48,7 +48,7 @@ struct CrashDriver {
     nextSerial += 1
     if isPacked {
       chain.slotCount = Int.random(in: 1...min(3, room), using: &random)
-      offerPacked(chain, memory)
+      offerPacked(chain, memory, isIndirect: chain.slotCount == 1 && .random(using: &random))
     } else {
       let descriptor = memory + CrashWorld.table + 16 * Int(id)
       cring_store64(descriptor, CrashWorld.buffers + 16 * UInt64(id))
@@ -60,7 +60,9 @@ struct CrashDriver {
     inFlight.append(chain)
   }
 
-  private mutating func offerPacked(_ chain: Chain, _ memory: UnsafeMutablePointer<UInt8>) {
+  private mutating func offerPacked(
+    _ chain: Chain, _ memory: UnsafeMutablePointer<UInt8>, isIndirect: Bool
+  ) {
     var places: [PackedDriver.Place] = []
     for _ in 0..<chain.slotCount {
       places.append(available)
@@ -69,11 +71,13 @@ struct CrashDriver {
     for (position, place) in places.enumerated().reversed() {
       let isLast = position + 1 == chain.slotCount
       var flags = DriverDescriptor.write | (isLast ? 0 : DriverDescriptor.next)
+      if isIndirect { flags = DriverDescriptor.indirect }
       flags |= place.wrap ? PackedDriver.avail : PackedDriver.used
       let entry = memory + CrashWorld.table + 16 * place.index
       // The length says which chain and which descriptor it is.
-      cring_store64(entry, CrashWorld.buffers + 16 * UInt64(chain.id))
-      let word = UInt64(1 + position) | UInt64(isLast ? chain.id : 0xEEEE) << 32
+      cring_store64(
+        entry, (isIndirect ? CrashWorld.tables : CrashWorld.buffers) + 16 * UInt64(chain.id))
+      let word = UInt64(isIndirect ? 16 : 1 + position) | UInt64(isLast ? chain.id : 0xEEEE) << 32
       cring_store64(entry + 8, word | UInt64(flags) << 48)
     }
   }

@@ -15,6 +15,8 @@ final class CrashWorld {
   static let byteCount = 2048
   private static let address: UInt64 = 0x10_0000
   static let buffers = address + 4096
+  /// Indirect tables of packed rings, which never change: for each identifier one of one descriptor.
+  static let tables = address + 8192
 
   let map: MemoryMap
   let base: UnsafeMutablePointer<UInt8>
@@ -30,6 +32,13 @@ final class CrashWorld {
       let slice = map.translate(GuestAddress(rawValue: Self.address), byteCount: Self.byteCount)
     else { throw FixtureError.noSlice }
     base = slice.pointer
+    guard let tables = map.translate(GuestAddress(rawValue: Self.tables), byteCount: 16 * 8) else {
+      throw FixtureError.noSlice
+    }
+    for id in 0..<8 {
+      cring_store64(tables.pointer + 16 * id, Self.buffers + 16 * UInt64(id))
+      cring_store64(tables.pointer + 16 * id + 8, 1 | UInt64(DriverDescriptor.write) << 48)
+    }
   }
 
   func slice(_ offset: Int, _ byteCount: Int) -> GuestSlice {
