@@ -109,7 +109,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     } else {
       try takeDirect(into: &chain, room: room)
       if recorder.isOn {
-        unsafe recorder.take(&chain, at: head, ring: layout.ring, size: layout.size)
+        unsafe recorder.take(&chain, at: head, headWord, ring: layout.ring, size: layout.size)
       }
     }
   }
@@ -165,7 +165,8 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
       littleEndian: cring_load64(layout.ring + Int(available.index) &* 16))
     let table = Descriptor(address: address, packedWord: headWord)
     take(1, id: UInt16(truncatingIfNeeded: headWord >> 32), into: &chain)
-    if recorder.isOn { recorder.takeOne(address, headWord, &chain) }
+    // Before the table is looked at: a malformed one stops the queue, here and wherever the chain is taken again.
+    if recorder.isOn { recorder.takeIndirect(&chain, address, headWord) }
     try chain.enter(table, &memory)
   }
 
@@ -206,7 +207,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
 
   @_noAllocation @_noLocks
   public mutating func skip(_ ticket: ChainTicket) {
-    recorder.complete(ticket.record, slotCount: ticket.slotCount)
+    if recorder.isOn { recorder.completeChain(ticket.record) }
   }
 
   /// Shows the driver all used descriptors written since the last time; whether it wants to be called.

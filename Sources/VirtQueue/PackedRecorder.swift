@@ -35,7 +35,7 @@ public struct PackedRecorder: ~Copyable {
   private static var linksByteCount: Int { @_noAllocation @_noLocks get { 8 } }
   /// By state, the last one of the chain that begins there; where none does, itself.
   private let last: UnsafeMutablePointer<UInt16>
-  /// The last state of the chains that were completed since used descriptors were published, or `capacity`.
+  /// The last state of the chains that were completed since used descriptors were published; where none were, `capacity`.
   ///
   /// They are linked with each other, from a link at `capacity` on, which is none of the region's.
   private var batchEnd: UInt16
@@ -188,14 +188,14 @@ public struct PackedRecorder: ~Copyable {
     (1 | UInt64(next) << 16 | UInt64(last) << 32 | UInt64(count) << 48).littleEndian
   }
 
-  /// Copies a chain of one descriptor that was taken; it is in flight from the last store but one on.
+  /// Copies an indirect chain that was taken; it is in flight from the last store but one on.
   ///
-  /// Its ticket has the state to be named in `complete`. `word` is the descriptor's second word, and there are as many free
-  /// states as free descriptors. The usual chain, an indirect one, is one: so it has a way of its own.
+  /// Its ticket has the state to be named in `complete`. `address` and `word` are its descriptor's words, as they are used.
+  /// There are as many free states as free descriptors. It is the usual chain: so it has a way of its own.
   @_noAllocation @_noLocks
   @inline(__always)
-  mutating func takeOne(
-    _ address: UInt64, _ word: UInt64, _ chain: inout DescriptorChain
+  mutating func takeIndirect(
+    _ chain: inout DescriptorChain, _ address: UInt64, _ word: UInt64
   ) {
     let first = freeHead
     guard let region = unsafe region, first < capacity else { return }
@@ -207,24 +207,27 @@ public struct PackedRecorder: ~Copyable {
     chain.ticket.put(record: first)
   }
 
-  /// Copies a chain that was taken, whose descriptors begin at `index` of the ring.
+  /// Copies a chain that was taken, whose descriptors begin at `index` of the ring, the first one's second word as it was
+  /// looked at.
   @_noAllocation @_noLocks
   @inline(never)
   mutating func take(
-    _ chain: inout DescriptorChain, at index: UInt16, ring: UnsafePointer<UInt8>, size: UInt16
+    _ chain: inout DescriptorChain, at index: UInt16, _ headWord: UInt64,
+    ring: UnsafePointer<UInt8>, size: UInt16
   ) {
     guard let region = unsafe region, freeHead < capacity else { return }
     let first = freeHead
     var current = first
     var end = first
     var place = index
+    var word = headWord
     let count = chain.ticket.slotCount
     var left = count
     while left > 0, current < capacity {
       // SAFETY: as above; place < size.
       let state = unsafe region + Self.statesOffset + Int(current) &* Self.stateByteCount
       let descriptor = unsafe ring + Int(place) &* 16
-      let word = unsafe UInt64(littleEndian: cring_load64(descriptor + 8))
+      if left != count { word = unsafe UInt64(littleEndian: cring_load64(descriptor + 8)) }
       unsafe copy(cring_load64(descriptor), word, to: state)
       end = current
       current = next(current)
@@ -271,7 +274,7 @@ public struct PackedRecorder: ~Copyable {
       region + Self.freeHeadOffset, (UInt32(head) | UInt32(head) << 16).littleEndian)
   }
 
-  /// Notes a chain that will be shown with the next used descriptors, of `slotCount` descriptors or more.
+  /// Notes a chain that will be shown with the next used descriptors, of at most `slotCount` descriptors.
   ///
   /// Its states are given back when that happens, and not before: chains may be taken in between. Chains that are completed
   /// in the order in which they were taken are linked already, and stay so when they are free.
@@ -286,17 +289,19 @@ public struct PackedRecorder: ~Copyable {
     }
   }
 
-  /// The same for any chain.
+  /// The same for any chain, out of line.
   @_noAllocation @_noLocks
   @inline(never)
-  private mutating func completeChain(_ first: UInt16) {
+  mutating func completeChain(_ first: UInt16) {
     if next(batchEnd) != first { link(batchEnd, to: first) }
-    // SAFETY: states are below the capacity.
+    // SAFETY: `take` named it, so it is below the capacity.
     batchEnd = unsafe last[Int(first)]
     unsafe last[Int(first)] = first
   }
 
-  /// What follows the last state of a chain is nobody's concern while it is in flight.
+  /// Has a completed chain's last state be followed by another state, here and in the record.
+  ///
+  /// What follows it is nobody's concern while the chain is in flight.
   @_noAllocation @_noLocks
   @inline(__always)
   private func link(_ state: UInt16, to next: UInt16) {

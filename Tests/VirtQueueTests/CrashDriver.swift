@@ -14,6 +14,8 @@ struct CrashDriver {
     var serial: Int
     var id: UInt16
     var slotCount: Int
+    /// Of its buffers.
+    var byteCount: UInt32
   }
 
   let size: Int
@@ -44,11 +46,15 @@ struct CrashDriver {
     guard room > 0 else { return }
     let free = (0..<UInt16(size)).filter { id in !inFlight.contains { $0.id == id } }
     guard let id = free.randomElement(using: &random) else { return }
-    var chain = Chain(serial: nextSerial, id: id, slotCount: 1)
+    var chain = Chain(serial: nextSerial, id: id, slotCount: 1, byteCount: 8)
     nextSerial += 1
     if isPacked {
       chain.slotCount = Int.random(in: 1...min(3, room), using: &random)
-      offerPacked(chain, memory, isIndirect: chain.slotCount == 1 && .random(using: &random))
+      let isIndirect = chain.slotCount == 1 && .random(using: &random)
+      chain.byteCount =
+        isIndirect
+        ? CrashWorld.tableByteCount(of: Int(id)) : (1...UInt32(chain.slotCount)).reduce(0, +)
+      offerPacked(chain, memory, isIndirect: isIndirect)
     } else {
       let descriptor = memory + CrashWorld.table + 16 * Int(id)
       cring_store64(descriptor, CrashWorld.buffers + 16 * UInt64(id))
@@ -74,7 +80,7 @@ struct CrashDriver {
       if isIndirect { flags = DriverDescriptor.indirect }
       flags |= place.wrap ? PackedDriver.avail : PackedDriver.used
       let entry = memory + CrashWorld.table + 16 * place.index
-      // The length says which chain and which descriptor it is.
+      // The address says which chain it is, and but for an indirect one the length which descriptor.
       cring_store64(
         entry, (isIndirect ? CrashWorld.tables : CrashWorld.buffers) + 16 * UInt64(chain.id))
       let word = UInt64(isIndirect ? 16 : 1 + position) | UInt64(isLast ? chain.id : 0xEEEE) << 32

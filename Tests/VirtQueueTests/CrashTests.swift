@@ -21,6 +21,7 @@ struct CrashTests {
     let size =
       kind.isPacked
       ? Int.random(in: 3...8, using: &random) : 1 << Int.random(in: 1...3, using: &random)
+    let spare = kind.isPacked ? Int.random(in: 0...2, using: &random) : 0
     func run<Ring: VirtQueueRing & ~Copyable>(
       _ make: @escaping (CrashWorld) throws -> Ring
     ) throws {
@@ -32,11 +33,14 @@ struct CrashTests {
     }
     switch kind {
     case .split: try run { try $0.split(size: size) }
-    case .packed: try run { try $0.packed(size: size) }
+    case .packed: try run { try $0.packed(size: size, spare: spare) }
     case .splitInOrder, .splitSkipping:
       try run { InOrderQueue(try $0.split(size: size), size: size, skipsEntries: kind.skips) }
     case .packedInOrder, .packedSkipping:
-      try run { InOrderQueue(try $0.packed(size: size), size: size, skipsEntries: kind.skips) }
+      try run {
+        InOrderQueue(
+          try $0.packed(size: size, spare: spare), size: size, skipsEntries: kind.skips)
+      }
     }
   }
 }
@@ -134,6 +138,7 @@ private struct Life<Ring: VirtQueueRing & ~Copyable> {
     let expected = driver.inFlight.map(\.id)
     tickets = try device.takeAll()
     #expect(tickets.map(\.id) == expected)
+    #expect(tickets.map(\.writableByteCount) == driver.inFlight.map(\.byteCount))
     completeSome()
     _ = device.publish()
     try driver.consume(world.base)

@@ -17,6 +17,8 @@ final class CrashWorld {
   static let buffers = address + 4096
   /// Indirect tables of packed rings, which never change: for each identifier one of one descriptor.
   static let tables = address + 8192
+  /// Bytes of what a table describes, by which tables are told apart.
+  static func tableByteCount(of id: Int) -> UInt32 { UInt32(id) + 1 }
 
   let map: MemoryMap
   let base: UnsafeMutablePointer<UInt8>
@@ -37,7 +39,8 @@ final class CrashWorld {
     }
     for id in 0..<8 {
       cring_store64(tables.pointer + 16 * id, Self.buffers + 16 * UInt64(id))
-      cring_store64(tables.pointer + 16 * id + 8, 1 | UInt64(DriverDescriptor.write) << 48)
+      let word = UInt64(Self.tableByteCount(of: id)) | UInt64(DriverDescriptor.write) << 48
+      cring_store64(tables.pointer + 16 * id + 8, word)
     }
   }
 
@@ -52,9 +55,11 @@ final class CrashWorld {
 
   var snapshot: [UInt8] { (0..<Self.byteCount).map { base[$0] } }
 
-  func record(size: Int, isPacked: Bool) -> InflightRecord {
+  /// - `spare`: the record has so many states more than the ring has descriptors.
+  func record(size: Int, isPacked: Bool, spare: Int = 0) -> InflightRecord {
     InflightRecord(
-      slice: slice(Self.record, (size + 1) * (isPacked ? 32 : 16)), capacity: UInt16(size))
+      slice: slice(Self.record, (size + spare + 1) * (isPacked ? 32 : 16)),
+      capacity: UInt16(size + spare))
   }
 
   func splitLayout(size: Int) throws -> SplitQueueLayout {
@@ -77,11 +82,13 @@ final class CrashWorld {
       recorder: SplitRecorder(record(size: size, isPacked: false), layout: layout))
   }
 
-  func packed(size: Int, base: UInt32 = PackedQueueLayout.initialBase) throws -> PackedQueue {
+  func packed(
+    size: Int, base: UInt32 = PackedQueueLayout.initialBase, spare: Int = 0
+  ) throws -> PackedQueue {
     let layout = try packedLayout(size: size, base: base)
     return try PackedQueue(
       layout: layout, eventIndex: false,
-      recorder: PackedRecorder(record(size: size, isPacked: true), layout: layout))
+      recorder: PackedRecorder(record(size: size, isPacked: true, spare: spare), layout: layout))
   }
 
   // MARK: - One instruction at a time

@@ -86,6 +86,42 @@ import VirtQueue
     #expect(byte(world, 20) == 1 && byte(world, 21) == 1)
   }
 
+  /// Chains that are finished in another order than they were taken in are linked in that of their finishing, and given
+  /// back all at once.
+  @Test func packedBatchIsGivenBackAsOneList() throws {
+    let world = try CrashWorld()
+    let device = RingUnderTest(try world.packed(size: 8), memory: world.map.view)
+    for index in 0..<4 {
+      let entry = world.base + CrashWorld.table + 16 * index
+      cring_store64(entry, CrashWorld.buffers)
+      cring_store64(entry + 8, 1 | UInt64(index) << 32 | UInt64(2 | PackedDriver.avail) << 48)
+    }
+    let tickets = try device.takeAll()
+    func state(_ index: Int) -> Int { 32 + 32 * index }
+    for index in [2, 0, 3] { device.complete(tickets[index], writtenByteCount: 1) }
+    // Nothing is free that the driver has not seen.
+    #expect(half(world, 12) == 4 && half(world, 14) == 4)
+    #expect((0..<4).map { byte(world, state($0)) } == [1, 1, 1, 1])
+    _ = device.publish()
+    #expect(half(world, 12) == 2 && half(world, 14) == 2)
+    #expect([2, 0, 3].map { half(world, state($0) + 2) } == [0, 3, 4])
+    #expect((0..<4).map { byte(world, state($0)) } == [0, 1, 0, 0])
+  }
+
+  /// An indirect chain with a table that no driver may have: it stops the queue, and the next one that takes it up.
+  @Test func malformedIndirectChainIsRecordedAndRefusedAgain() throws {
+    let world = try CrashWorld()
+    let entry = world.base + CrashWorld.table
+    cring_store64(entry, CrashWorld.tables)
+    let flags = UInt64(DriverDescriptor.indirect | PackedDriver.avail)
+    cring_store64(entry + 8, 17 | 5 << 32 | flags << 48)
+    for _ in 0..<2 {
+      let device = RingUnderTest(try world.packed(size: 8), memory: world.map.view)
+      #expect(throws: QueueError.indirectLength(17)) { try device.takeAll() }
+      #expect(byte(world, 32) == 1 && long(world, 32 + 24) == CrashWorld.tables)
+    }
+  }
+
   /// What another back-end has left, in the order of its counter.
   @Test func foreignSplitRecordIsTakenUpInTheOrderOfItsCounters() throws {
     let world = try CrashWorld()
