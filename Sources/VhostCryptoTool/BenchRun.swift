@@ -1,6 +1,5 @@
 import Foundation
 import LinuxSystem
-import Synchronization
 import VhostUserFrontend
 import VhostUserProtocol
 import VirtioSpec
@@ -113,23 +112,17 @@ struct BenchRun {
   /// First pass one after the other; then all queues at once, each from a thread of its own.
   private func runTogether(_ workers: [Seat]) throws -> BenchTally {
     for seat in workers { try seat.worker.runFirstPass() }
-    let results = Results()
     var threads: [PinnedThread] = []
     for (index, seat) in workers.enumerated() {
       let cpu = settings.processor.map { $0 + index }
       let thread = try PinnedThread(name: "bench-\(index)", cpu: cpu) {
-        do {
-          results.put(.success(try seat.worker.run()))
-        } catch {
-          results.put(.failure(error))
-        }
+        seat.outcome = Result { try seat.worker.run() }
       }
       threads.append(thread)
     }
-    let outcomes = results.wait(for: workers.count)
     for thread in threads { thread.join() }
     var sum = BenchTally()
-    for outcome in outcomes { sum.add(try outcome.get()) }
+    for seat in workers { sum.add(try seat.outcome.get()) }
     for failure in threads.compactMap(\.pinningFailure) {
       throw BenchFailure(message: failure, status: BenchFailure.usage)
     }
@@ -139,23 +132,8 @@ struct BenchRun {
   /// Where a worker sits while threads take turns with it: first this one, then its own, then this.
   private final class Seat: @unchecked Sendable {
     var worker: BenchWorker
+    var outcome: Result<BenchTally, any Error> = .success(BenchTally())
     init(_ worker: consuming BenchWorker) { self.worker = worker }
-  }
-
-  /// What the threads hand over.
-  private final class Results: Sendable {
-    private let list = Mutex<[Result<BenchTally, any Error>]>([])
-    private let done = DispatchSemaphore(value: 0)
-
-    func put(_ result: sending Result<BenchTally, any Error>) {
-      list.withLock { $0.append(result) }
-      done.signal()
-    }
-
-    func wait(for count: Int) -> [Result<BenchTally, any Error>] {
-      for _ in 0..<count { done.wait() }
-      return list.withLock { $0 }
-    }
   }
 
   // MARK: Checks
