@@ -68,4 +68,22 @@ struct RegressionTests {
     ]
     try run(.dataRequests, stage + shape + request)
   }
+
+  /// The second daemon's ECDSA signature was shorter than that of the one that had died, whose last byte was taken for one
+  /// that nobody may write: a fault of the judge's alone.
+  @Test func signaturesOfTwoDaemonsHaveTwoLengths() throws {
+    // REVISION_1, and each request is taken by a daemon that dies and by the next.
+    let stage: [UInt8] = [1 | 16]
+    // A session that signs, 81 bytes to write, a request of 52.
+    let shape: [UInt8] = [0, 0, 77, 81, 0, 52, 0]
+    let request: [UInt8] = [
+      0x02, 0x04, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+      0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+      0x14, 0x00, 0x00, 0x00, 0x50, 0x00, 0x00, 0x00, 0x29, 0x72, 0xBB, 0x04,
+      0x4D, 0x96, 0xDF, 0x28, 0x71, 0xBA, 0x03, 0x4C, 0x95, 0xDE, 0x27, 0x70,
+      0xB9, 0x02, 0x4B, 0x94,
+    ]
+    // A signature is a byte or two shorter now and then.
+    try run(.dataRequests, stage + Array(repeating: shape + request, count: 100).flatMap { $0 })
+  }
 }
