@@ -11,6 +11,10 @@ struct Descriptor {
   /// What a linked descriptor goes on with; without meaning in a sequential one.
   var next: UInt16
 
+  /// `VIRTQ_DESC_F_NEXT`, `VIRTQ_DESC_F_INDIRECT`.
+  static var nextFlag: UInt16 { 1 }
+  static var indirectFlag: UInt16 { 4 }
+
   /// `VIRTQ_DESC_F_NEXT`.
   var hasNext: Bool { @_noAllocation @_noLocks get { flags & 1 != 0 } }
   /// `VIRTQ_DESC_F_WRITE`.

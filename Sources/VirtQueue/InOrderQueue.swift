@@ -100,20 +100,25 @@ public struct InOrderQueue<Ring: VirtQueueRing & ~Copyable>: ~Copyable, VirtQueu
     unsafe entry.pointee.isDone = true
   }
 
+  @inlinable public var notesSkipped: Bool { ring.notesSkipped }
+
   /// The table below is the only one that leaves entries out.
   @inlinable
-  public mutating func skip(_ ticket: ChainTicket) { ring.skip(ticket) }
+  public mutating func skip(_ ticket: ChainTicket, behind skippedSlotCount: UInt16) {
+    ring.skip(ticket, behind: skippedSlotCount)
+  }
 
   @inlinable
   public mutating func publish() -> Bool {
     var skippedSlotCount: UInt16 = 0
+    let notesSkipped = ring.notesSkipped
     while isDone(usedCount) {
       // SAFETY: masked.
       let entry = unsafe entries[Int(usedCount & mask)]
       usedCount &+= 1
       if entry.mayBeSkipped, isDone(usedCount) {
+        if notesSkipped { ring.skip(entry.ticket, behind: skippedSlotCount) }
         skippedSlotCount &+= entry.ticket.slotCount
-        ring.skip(entry.ticket)
       } else {
         var ticket = entry.ticket
         ticket.add(slotCount: skippedSlotCount)

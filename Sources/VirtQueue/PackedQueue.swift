@@ -11,14 +11,16 @@ public import LinuxSystem
 public struct PackedQueue: ~Copyable, VirtQueueRing {
   private let layout: PackedQueueLayout
   private let eventIndex: Bool
-  /// Next descriptor to take, and next one to overwrite with a used one.
+  /// Next descriptor to take, and where the next finished chain's used descriptor goes.
   private var available: PackedPosition
   private var used: PackedPosition
-  /// Descriptors taken and not yet overwritten; with `unpublishedCount`, what the driver cannot offer again.
+  /// Descriptors taken and not in `unpublishedCount`; with that, what the driver cannot offer again.
   private var outstandingCount: UInt16
   /// The second word of the next descriptor to take, as last looked at: length, identifier, flags.
   private var headWord: UInt64 = 0
   /// Where the driver was last shown used descriptors up to, and how far `used` is from there.
+  ///
+  /// Finished chains that the recorder leaves in the ring are counted only when they are shown.
   private var publishedUsed: PackedPosition
   private var unpublishedCount: UInt16 = 0
   /// The second word of the first used descriptor that is not published, which is stored last, and where it goes.
@@ -51,7 +53,7 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   }
 
   // Offsets in a descriptor. Spec: virtio 1.3 §2.8.13 Structure Definitions: The Virtqueue Descriptor Ring.
-  private static var secondWordOffset: Int { 8 }
+  static var secondWordOffset: Int { @_noAllocation @_noLocks get { 8 } }
 
   // `VIRTQ_DESC_F_NEXT`, `_INDIRECT`, where they are in a descriptor's second word.
   private static var nextBit: UInt64 { 1 << 48 }
@@ -67,7 +69,9 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
 
   public var publishedPosition: UInt32 { UInt32(publishedUsed.word) }
 
-  public var isSettled: Bool { @_noAllocation @_noLocks get { unpublishedCount == 0 } }
+  public var isSettled: Bool {
+    @_noAllocation @_noLocks get { unpublishedCount == 0 && recorder.finishedCount == 0 }
+  }
 
   // MARK: - Taking
 
@@ -109,7 +113,11 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     } else {
       try takeDirect(into: &chain, room: room)
       if recorder.isOn {
-        unsafe recorder.take(&chain, at: head, headWord, ring: layout.ring, size: layout.size)
+        if recorder.ringSuffices {
+          recorder.leaveStanding(&chain, at: head)
+        } else {
+          unsafe recorder.take(&chain, at: head, headWord, ring: layout.ring, size: layout.size)
+        }
       }
     }
   }
@@ -164,9 +172,16 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     let address = unsafe UInt64(
       littleEndian: cring_load64(layout.ring + Int(available.index) &* 16))
     let table = Descriptor(address: address, packedWord: headWord)
+    let head = available.index
     take(1, id: UInt16(truncatingIfNeeded: headWord >> 32), into: &chain)
     // Before the table is looked at: a malformed one stops the queue, here and wherever the chain is taken again.
-    if recorder.isOn { recorder.takeIndirect(&chain, address, headWord) }
+    if recorder.isOn {
+      if recorder.ringSuffices {
+        recorder.leaveStanding(&chain, at: head)
+      } else {
+        recorder.takeIndirect(&chain, address, headWord)
+      }
+    }
     try chain.enter(table, &memory)
   }
 
@@ -184,30 +199,98 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
 
   /// Overwrites the next descriptor with a used one, and skips as many as the chain had.
   ///
-  /// All of it is hidden behind the flags of the first one since `publish`.
+  /// All of it is hidden behind the flags of the first one since `publish`, or comes only then.
   @_noAllocation @_noLocks
   public mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32) {
-    // SAFETY: used.index < size.
-    let entry = unsafe layout.ring + Int(used.index) &* 16 + Self.secondWordOffset
-    // AVAIL and USED of this round, and WRITE where there is something to read.
-    let flags = (0 &- used.wrap) & 0x8080 | (writtenByteCount > 0 ? 2 : 0)
-    // Length, identifier and flags in one store: the driver may be looking at this line all the time.
-    let word = UInt64(writtenByteCount) | UInt64(ticket.id) << 32 | UInt64(flags) << 48
-    if unpublishedCount == 0 {
+    if recorder.isOn {
+      guard recorder.finish(ticket, writtenByteCount: writtenByteCount) else {
+        completeOutOfTurn(ticket, writtenByteCount)
+        return
+      }
+      used.advance(by: ticket.slotCount, size: layout.size)
+      recorder.pass(to: used)
+    } else {
+      write(ticket, writtenByteCount)
+    }
+  }
+
+  /// Completes a chain that was copied, or is now.
+  @_noAllocation @_noLocks
+  @inline(never)
+  private mutating func completeOutOfTurn(_ ticket: ChainTicket, _ writtenByteCount: UInt32) {
+    if recorder.finishBehindSkipped(
+      ticket, writtenByteCount: writtenByteCount, size: layout.size)
+    {
+      used.advance(by: ticket.slotCount, size: layout.size)
+      recorder.pass(to: used)
+      return
+    }
+    if recorder.ringSuffices { leaveRing() }
+    write(ticket, writtenByteCount)
+    recorder.complete(ticket)
+  }
+
+  /// Has the record hold all chains in flight from now on, and writes the used descriptors that it kept.
+  @_noAllocation @_noLocks
+  private mutating func leaveRing() {
+    let count = recorder.finishedCount
+    let slotCount = outstandingCount
+    countFinished()
+    recorder.copyStanding(
+      slotCount: slotCount, finishedSlotCount: unpublishedCount, in: layout)
+    var place = publishedUsed
+    for index in 0..<count {
+      // SAFETY: below their count.
+      let chain = unsafe recorder.finished[index]
+      write(chain.usedWord(at: place), at: place, isFirst: index == 0)
+      place.advance(by: chain.slotCount, size: layout.size)
+    }
+  }
+
+  /// Counts the chains that stand in the ring and are finished, which nobody needs until they are shown.
+  @_noAllocation @_noLocks
+  private mutating func countFinished() {
+    unpublishedCount = publishedUsed.distance(to: used, size: layout.size)
+    outstandingCount &-= unpublishedCount
+  }
+
+  /// Writes a finished chain's used descriptor, and goes on behind its place.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func write(_ ticket: ChainTicket, _ writtenByteCount: UInt32) {
+    let chain = FinishedChain(ticket, writtenByteCount: writtenByteCount)
+    write(chain.usedWord(at: used), at: used, isFirst: unpublishedCount == 0)
+    unpublishedCount &+= ticket.slotCount
+    outstandingCount &-= ticket.slotCount
+    used.advance(by: ticket.slotCount, size: layout.size)
+  }
+
+  /// Writes a used descriptor; the first of a batch is kept until `publish`.
+  @_noAllocation @_noLocks
+  @inline(__always)
+  private mutating func write(_ word: UInt64, at place: PackedPosition, isFirst: Bool) {
+    // SAFETY: place.index < size.
+    let entry = unsafe layout.ring + Int(place.index) &* 16 + Self.secondWordOffset
+    // In one store: the driver may be looking at this line all the time.
+    if isFirst {
       firstWord = word
       unsafe firstWordPointer = entry
     } else {
       unsafe cring_store64(entry, word.littleEndian)
     }
-    unpublishedCount &+= ticket.slotCount
-    outstandingCount &-= ticket.slotCount
-    used.advance(by: ticket.slotCount, size: layout.size)
-    recorder.complete(ticket.record, slotCount: ticket.slotCount)
+  }
+
+  /// Those that stand in the ring are passed over by the one that stands for them.
+  public var notesSkipped: Bool {
+    @_noAllocation @_noLocks get { recorder.isOn && !recorder.ringSuffices }
   }
 
   @_noAllocation @_noLocks
-  public mutating func skip(_ ticket: ChainTicket) {
-    if recorder.isOn { recorder.completeChain(ticket.record) }
+  @inline(never)
+  public mutating func skip(_ ticket: ChainTicket, behind skippedSlotCount: UInt16) {
+    guard recorder.isOn else { return }
+    if recorder.ringSuffices { leaveRing() }
+    recorder.completeChain(recorder.state(of: ticket))
   }
 
   /// Shows the driver all used descriptors written since the last time; whether it wants to be called.
@@ -215,12 +298,18 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
   /// Spec: virtio 1.3 §2.8.22.1 Driver notifications and §2.8.10 Driver and Device Event Suppression.
   @_noAllocation @_noLocks
   public mutating func publish() -> Bool {
-    guard unpublishedCount > 0 else { return false }
-    if recorder.isOn { recorder.prepare(used) }
-    cring_driver_release()
-    // Keeps used descriptors, statuses and payloads before the first one's flags; pairs with the driver's acquire of
-    // them, since it looks at no used descriptor before it has seen the one in front.
-    unsafe cring_store64_release(firstWordPointer, firstWord.littleEndian)
+    guard !isSettled else { return false }
+    if recorder.ringSuffices {
+      countFinished()
+      cring_driver_release()
+      recorder.show(in: layout)
+    } else {
+      if recorder.isOn { recorder.prepare(used) }
+      cring_driver_release()
+      // Keeps used descriptors, statuses and payloads before the first one's flags; pairs with the driver's acquire of
+      // them, since it looks at no used descriptor before it has seen the one in front.
+      unsafe cring_store64_release(firstWordPointer, firstWord.littleEndian)
+    }
     let old = publishedUsed
     let count = Int(unpublishedCount)
     publishedUsed = used
@@ -228,7 +317,9 @@ public struct PackedQueue: ~Copyable, VirtQueueRing {
     // Keeps the flags' store before the load of what the driver wants; pairs with the driver, which stores what it
     // wants and then loads flags.
     cring_fence_full()
-    if recorder.isOn { recorder.publish(used) }
+    if recorder.isOn && !recorder.ringSuffices {
+      recorder.publish(used, outstandingCount: outstandingCount)
+    }
     let event = unsafe UInt32(littleEndian: cring_load32(layout.driverEvent))
     let wish = event >> 16 & 3
     if eventIndex, wish == Self.eventAtDescriptor {

@@ -16,6 +16,13 @@ struct PackedPosition: Hashable {
 
   var word: UInt16 { @_noAllocation @_noLocks get { index | wrap << 15 } }
 
+  /// Descriptors from here to a place that is less than a round ahead.
+  @_noAllocation @_noLocks
+  func distance(to other: PackedPosition, size: UInt16) -> UInt16 {
+    // Wrapping: what is behind the end of the ring comes out right.
+    (wrap == other.wrap ? 0 : size) &+ other.index &- index
+  }
+
   /// Moves on by at most a whole round of a ring of `size`.
   @_noAllocation @_noLocks
   mutating func advance(by count: UInt16, size: UInt16) {

@@ -21,6 +21,8 @@ struct PackedRecovery {
   /// In the order in which they were taken.
   private(set) var requests: [RecordedRequest] = []
   private var outstandingCount = 0
+  /// The next chain's; until `giveNumber`, what the record says of it.
+  private(set) var number: UInt64 = 0
 
   /// The region has a head and `capacity` states.
   init(
@@ -43,6 +45,7 @@ struct PackedRecovery {
     unsafe try readRequests(region, &isSeen, size: layout.size)
     requests.sortByAge()
     hideUnpublished(layout)
+    number = unsafe number(region, capacity)
   }
 
   /// What a record says that was begun just now: nothing of it is read back, as the front-end may write it meanwhile, and
@@ -53,6 +56,18 @@ struct PackedRecovery {
     next = (0..<capacity).map { $0 &+ 1 }
     last = [UInt16](repeating: 0, count: Int(capacity))
     counts = last
+    number = PackedNumber.first(at: layout.available, size: layout.size)
+  }
+
+  /// The number of the next chain, which says what stands in the ring; 0 if it is not ours any more.
+  private func number(_ region: UnsafeMutablePointer<UInt8>, _ capacity: UInt16) -> UInt64 {
+    // SAFETY: the region has a head and `capacity` states.
+    let number = unsafe UInt64(littleEndian: cring_load64(region + PackedRecorder.numberOffset))
+    if number & PackedNumber.copyingFlag != 0 { return number & ~PackedNumber.copyingFlag }
+    guard freeHead < capacity else { return 0 }
+    let counter = unsafe Self.state(region, Int(freeHead)) + PackedRecorder.counterOffset
+    return unsafe UInt64(littleEndian: cring_load64(counter)) == PackedNumber.standingMark
+      ? number : 0
   }
 
   private static func state(
@@ -153,11 +168,74 @@ struct PackedRecovery {
     }
   }
 
-  func start(size: UInt16) -> PackedStart {
+  // MARK: - What stands in the ring
+
+  /// Whether chains stand in the ring that an earlier daemon had taken and not copied, behind all others.
+  func hasStanding(_ layout: PackedQueueLayout) -> Bool { standingSlotCount(layout) > 0 }
+
+  private func standingSlotCount(_ layout: PackedQueueLayout) -> Int {
+    let size = layout.size
+    let distance = PackedNumber.distance(from: available(size), to: number, size: size)
+    return distance <= Int(size) - outstandingCount ? Int(distance) : 0
+  }
+
+  /// Finds those chains, and has each one copied.
+  ///
+  /// - `copy`: copies a chain of so many descriptors at a place, by its number, into free states; the first of them.
+  mutating func takeUpStanding(
+    _ layout: PackedQueueLayout,
+    copy: (_ count: UInt16, _ place: PackedPosition, _ number: UInt64) -> UInt16
+  ) {
+    let end = number
+    var left = standingSlotCount(layout)
+    while left > 0 {
+      let place = available(layout.size)
+      let count = Self.slotCount(of: place, layout, most: left)
+      guard count > 0 else { break }
+      let number = end - UInt64(left)
+      let state = copy(UInt16(count), place, number)
+      counts[Int(state)] = UInt16(count)
+      requests.append(RecordedRequest(state: state, counter: number))
+      outstandingCount += count
+      left -= count
+    }
+    number = end - UInt64(left)
+  }
+
+  /// Gives the next chain its number, above those of all that are in flight.
+  mutating func giveNumber(_ layout: PackedQueueLayout) {
+    let next = requests.map(\.counter).max().map { $0 &+ 1 } ?? 0
+    number = PackedNumber.first(
+      at: available(layout.size), size: layout.size, from: max(number, next))
+  }
+
+  /// Descriptors of the chain that begins at a place; 0 if none does of at most so many.
+  private static func slotCount(
+    of place: PackedPosition, _ layout: PackedQueueLayout, most: Int
+  ) -> Int {
+    var place = place
+    var flags = flags(layout, place)
+    guard place.isAvailable(flags) else { return 0 }
+    if flags & Descriptor.indirectFlag != 0 { return 1 }
+    for count in 1...most {
+      if flags & Descriptor.nextFlag == 0 { return count }
+      place.advance(by: 1, size: layout.size)
+      flags = Self.flags(layout, place)
+    }
+    return 0
+  }
+
+  /// Where the next chain is taken.
+  private func available(_ size: UInt16) -> PackedPosition {
     var available = used
-    let count = UInt16(truncatingIfNeeded: outstandingCount)
-    available.advance(by: count, size: size)
-    return PackedStart(available: available, used: used, outstandingCount: count)
+    available.advance(by: UInt16(truncatingIfNeeded: outstandingCount), size: size)
+    return available
+  }
+
+  func start(size: UInt16) -> PackedStart {
+    PackedStart(
+      available: available(size), used: used,
+      outstandingCount: UInt16(truncatingIfNeeded: outstandingCount))
   }
 }
 

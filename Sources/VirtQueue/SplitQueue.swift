@@ -206,12 +206,15 @@ public struct SplitQueue: ~Copyable, VirtQueueRing {
     unsafe cring_store64(
       entry, (UInt64(ticket.id) | UInt64(writtenByteCount) << 32).littleEndian)
     nextUsed &+= ticket.slotCount
-    recorder.complete(ticket.id, at: slot, slotCount: ticket.slotCount)
+    // Those that it skips have the places in front.
+    recorder.complete(ticket.id, at: Int((nextUsed &- 1) & mask))
   }
 
+  public var notesSkipped: Bool { @_noAllocation @_noLocks get { recorder.isOn } }
+
   @_noAllocation @_noLocks
-  public mutating func skip(_ ticket: ChainTicket) {
-    if recorder.isOn { recorder.skip(ticket.id, at: Int(nextUsed & mask)) }
+  public mutating func skip(_ ticket: ChainTicket, behind skippedSlotCount: UInt16) {
+    recorder.complete(ticket.id, at: Int((nextUsed &+ skippedSlotCount) & mask))
   }
 
   /// Shows the driver all entries written since the last time; whether it wants to be called.

@@ -28,12 +28,10 @@ public struct SplitRecorder: ~Copyable {
   @usableFromInline let size: UInt16
   private var counter: UInt64 = 0
   private var lastBatchHead: UInt16 = 0
-  /// Heads that were completed, each where its used entry is in the ring, until the used index is published.
+  /// Heads that were completed, each where its used entry is in the ring or would be, until the used index is published.
   ///
   /// A copy of our own: the driver may write the ring. That it is laid out alike makes a completed chain one store.
   @usableFromInline let usedHeads: UnsafeMutablePointer<UInt16>?
-  /// Chains that the next used entry stands for besides its own.
-  private var skippedCount: UInt16 = 0
   /// Heads to be taken again, before what is available.
   private let resubmissions: UnsafeMutablePointer<RecordedRequest>?
   @usableFromInline var resubmittedCount = 0
@@ -198,36 +196,15 @@ public struct SplitRecorder: ~Copyable {
     unsafe cring_store8(state, 1)
   }
 
-  /// Notes a chain whose used entry is at `slot` of the ring, to be shown with the next used index.
+  /// Notes a chain to be shown with the next used index.
   ///
-  /// - `slotCount`: the entry stands for so many chains, those before it skipped.
+  /// - `slot`: where its used entry is, or would be if another one did not stand for it.
   @_noAllocation @_noLocks
   @inlinable @inline(__always)
-  mutating func complete(_ head: UInt16, at slot: Int, slotCount: UInt16) {
+  mutating func complete(_ head: UInt16, at slot: Int) {
     guard let usedHeads = unsafe usedHeads else { return }
-    if slotCount == 1 {
-      // SAFETY: a slot of the ring is below its size.
-      unsafe usedHeads[slot] = head
-    } else {
-      completeSkipped(head, at: slot)
-    }
-  }
-
-  @_noAllocation @_noLocks
-  @inline(never)
-  @usableFromInline
-  mutating func completeSkipped(_ head: UInt16, at slot: Int) {
-    skip(head, at: slot)
-    skippedCount = 0
-  }
-
-  /// Notes a chain that the used entry to be written at `slot` stands for, too.
-  @_noAllocation @_noLocks
-  mutating func skip(_ head: UInt16, at slot: Int) {
-    guard let usedHeads = unsafe usedHeads else { return }
-    // SAFETY: masked; the size is a power of two.
-    unsafe usedHeads[(slot &+ Int(skippedCount)) & (Int(size) &- 1)] = head
-    skippedCount &+= 1
+    // SAFETY: a slot of the ring is below its size.
+    unsafe usedHeads[slot] = head
   }
 
   /// The used index is about to go from `old` to `new`: what was completed is the last batch, all of it at once.

@@ -31,7 +31,8 @@ public struct ChainTicket: Hashable, Sendable {
     @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word >> 32) }
   }
 
-  /// Its state in the record of requests in flight, where a packed ring keeps one.
+  /// Where it is found in the record of requests in flight, while a packed ring keeps one: its state, or its place in the
+  /// ring, with a mark.
   public var record: UInt16 {
     @_noAllocation @_noLocks get { UInt16(truncatingIfNeeded: word >> 48) }
   }
@@ -64,6 +65,8 @@ public protocol VirtQueueRing: ~Copyable {
 
   /// Up to where the driver was shown finished chains: another one after each `publish` that shows some, and the same
   /// where another process takes the queue over.
+  ///
+  /// A process that dies in `publish` may have shown some of them, where several were finished.
   var publishedPosition: UInt32 { get }
 
   /// Looks how far the driver has come, once per batch; whether there is a chain to take.
@@ -93,9 +96,14 @@ public protocol VirtQueueRing: ~Copyable {
   /// Any order is fine.
   mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32)
 
+  /// Whether `skip` has to be called; only `publish` changes that.
+  var notesSkipped: Bool { get }
+
   /// Notes a chain that is finished and has no used entry of its own: the one that `complete` writes next, before
   /// `publish`, stands for it, too.
-  mutating func skip(_ ticket: ChainTicket)
+  ///
+  /// - `skippedSlotCount`: slots of those that were skipped in front of it.
+  mutating func skip(_ ticket: ChainTicket, behind skippedSlotCount: UInt16)
 
   /// Shows the driver all that was completed since the last time; whether it wants to be called.
   ///

@@ -117,7 +117,7 @@ parsers() {
   ls Sources/VhostUserProtocol/*.swift Sources/VhostUserBackend/Connection*.swift \
     Sources/VhostUserBackend/{MessageReader,InflightAnnex,InflightBuffer,FrontendChannel}.swift \
     Sources/VirtQueue/{DescriptorChain,SplitQueue,PackedQueue,PackedQueueLayout,InOrderQueue,SpanList,Descriptor}.swift \
-    Sources/VirtQueue/{InflightRecord,SplitRecorder,PackedRecorder,PackedRecovery}.swift \
+    Sources/VirtQueue/{InflightRecord,SplitRecorder,PackedRecorder,PackedRecorder+Ring,PackedRecovery,PackedNumber,FinishedChain}.swift \
     Sources/CryptoDevice/{ControlQueue,ControlRequest,SessionRequest,SessionRequest+AKCipher,DataHeader}.swift \
     Sources/CryptoDevice/{UndoLog,RequestProcessor{,+AKCipher,+ASYM*,+DraftV15,+Mixed,+Payload,+Services,+Sessions,+Symmetric,+Undo}}.swift \
     Sources/CryptoDevice/{DeviceState,DeviceCore+Restore,SessionTable+Restore,SessionRecord}.swift \

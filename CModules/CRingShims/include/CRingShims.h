@@ -44,6 +44,9 @@ CRING_HOT bool cring_compare_exchange64(void *p, uint64_t *expected, uint64_t v)
 // Sets bits of a byte whose other bits somebody else sets and clears at the same time.
 CRING_HOT void cring_set_bits8(void *p, uint8_t bits) { __atomic_fetch_or((uint8_t *)p, bits, __ATOMIC_SEQ_CST); }
 
+// Keeps the order of stores for a process that is killed between two of them, whatever they are: what its processor has done
+// is what its program said, so that only the compiler has to be told.
+CRING_HOT void cring_step(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 CRING_HOT void cring_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 CRING_HOT void cring_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 CRING_HOT void cring_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
