@@ -67,12 +67,14 @@ extension DeviceCore {
   /// A request of the control queue comes next; the guest has been shown answers up to this position.
   func beginRequest(at position: UInt32) { sessions.journal?.requestPosition = position }
 
-  /// Whether the request has changed sessions that outlive the process: its answer has to be shown before the next one.
-  var awaitsShowing: Bool { sessions.journal?.isMarked ?? false }
+  /// Whether sessions outlive the process: each request's answer has to be shown before the next one is carried out.
+  var showsEachAnswer: Bool { sessions.journal != nil }
 
   func endRequest() { sessions.journal?.requestPosition = nil }
 
-  func answersWereShown() { sessions.journal?.clearMark() }
+  func answersWereShown() {
+    if let journal = sessions.journal, journal.isMarked { journal.clearMark() }
+  }
 
   /// Takes back what an earlier process had done for a request that will come again; its guest has its sessions.
   ///

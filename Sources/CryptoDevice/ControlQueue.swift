@@ -74,8 +74,9 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
         while hasMore, served < Self.turnLimit {
           try serveOne(core)
           served += 1
-          // So that no more than one request is ever between its change and its answer.
-          if core.awaitsShowing {
+          // So that no more than one request is ever between its change and its answer; and none that changed nothing is
+          // shown with it, as a packed ring may show them one after the other, which would pass for its being shown.
+          if core.showsEachAnswer {
             try checkMemory()
             if publish() { turn.wantsCall = true }
             core.answersWereShown()
