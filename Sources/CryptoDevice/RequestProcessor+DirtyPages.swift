@@ -13,8 +13,7 @@ extension RequestProcessor {
     if unsafe !slot.pointee.mayWriteOverSource
       || slot.pointee.operation.resultByteCount == 0 && !slot.pointee.isOutputBounced
     {
-      unsafe slot.pointee.nextUnlogged = firstUnlogged
-      unsafe firstUnlogged = slot
+      unsafe unlogged.append(slot)
     } else {
       unsafe noteAll(slot, isOK: isOK)
     }
@@ -25,13 +24,15 @@ extension RequestProcessor {
   @_noAllocation @_noLocks
   @inline(never)
   public mutating func logPages() {
-    if unsafe firstUnlogged != nil {
+    if !unlogged.isEmpty {
       dirty.beginMarking()
       var outputs = dirty.unmarked
       var statuses = dirty.unmarked
-      var next = unsafe firstUnlogged
-      // SAFETY: finished slots of the table, which nobody has taken again.
-      while let slot = unsafe next {
+      var next = unsafe unlogged.start
+      let end = unsafe unlogged.end
+      while unsafe next != end {
+        // SAFETY: finished slots of the table, which nobody has taken again.
+        let slot = unsafe next.pointee
         let byteCount = unsafe slot.pointee.outputByteCount
         let output = unsafe slot.pointee.operation.destination
         // No bytes are taken for any, which `mark` does not.
@@ -45,9 +46,9 @@ extension RequestProcessor {
         {
           statuses = unsafe dirty.mark(status, byteCount: 1)
         }
-        unsafe next = slot.pointee.nextUnlogged
+        unsafe next += 1
       }
-      unsafe firstUnlogged = nil
+      unlogged.removeAll()
     }
     dirty.flush()
   }

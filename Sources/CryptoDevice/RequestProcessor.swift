@@ -34,8 +34,8 @@ public struct RequestProcessor: ~Copyable {
   public var slots: SlotTable
   /// Where pages of guest memory are logged that it writes.
   public var dirty: DirtyPages
-  /// The request that was finished last, of those that are to be logged there.
-  var firstUnlogged: UnsafeMutablePointer<RequestSlot>?
+  /// Requests that were finished and are to be logged there.
+  var unlogged: UnloggedSlots
   /// What requests that write over themselves are saved in.
   public var undo: UndoLog
 
@@ -59,7 +59,7 @@ public struct RequestProcessor: ~Copyable {
     header = DataHeader()
     slots = SlotTable(capacity: slotCount)
     self.dirty = dirty
-    unsafe firstUnlogged = nil
+    unlogged = UnloggedSlots(capacity: slotCount)
     self.undo = undo
   }
 

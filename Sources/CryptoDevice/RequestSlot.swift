@@ -47,8 +47,6 @@ public struct RequestSlot {
   var asymFrontByteCount: UInt32 = 0
   /// Where the status goes: the last writable byte of the chain.
   var statusByte: UnsafeMutablePointer<UInt8>
-  /// The request that was finished before it, of those that are not in the log of dirty pages yet.
-  var nextUnlogged: UnsafeMutablePointer<RequestSlot>?
   /// When its batch was taken, in ticks.
   public var startTicks: UInt64 = 0
   /// Next free slot; the slot table's.
@@ -62,9 +60,40 @@ public struct RequestSlot {
     unsafe operation = CryptoOperation(session: parameters, placeholder: placeholder)
     transient = SessionParameters()
     unsafe statusByte = placeholder
-    unsafe nextUnlogged = nil
     unsafe nextFree = nil
   }
+}
+
+/// Slots of requests that were finished, and whose output is not in the log of dirty pages yet.
+///
+/// Not linked through the slots, whose lines are out of the first cache by then: a list would have them fetched one after
+/// the other.
+@safe
+struct UnloggedSlots: ~Copyable {
+  let start: UnsafeMutablePointer<UnsafeMutablePointer<RequestSlot>>
+  private(set) var end: UnsafeMutablePointer<UnsafeMutablePointer<RequestSlot>>
+
+  /// - `capacity`: as many as there are slots, since none is taken again before it is logged.
+  init(capacity: Int) {
+    unsafe start = .allocate(capacity: capacity)
+    unsafe end = start
+  }
+
+  deinit { unsafe start.deallocate() }
+
+  var isEmpty: Bool { @_noAllocation @_noLocks get { unsafe start == end } }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  mutating func append(_ slot: UnsafeMutablePointer<RequestSlot>) {
+    // SAFETY: there is room for all slots, see `init`.
+    unsafe end.pointee = slot
+    unsafe end += 1
+  }
+
+  @_noAllocation @_noLocks
+  @inline(__always)
+  mutating func removeAll() { unsafe end = start }
 }
 
 /// A worker's request slots: as many as may be in flight at once, with room for the keys of stateless requests.

@@ -237,6 +237,9 @@ public struct DirtyPages: ~Copyable {
 
   /// Sets the bits of guest memory that was written before `beginMarking`; pages that are marked now, the first one's among
   /// them where it has bytes.
+  ///
+  /// Where all eight pages of a byte of the log are marked, it is all of them: their bits were looked at behind the fence, as
+  /// good as set now for whatever was written in front of it.
   @_noAllocation @_noLocks
   @inline(never)
   public mutating func mark(
@@ -244,10 +247,23 @@ public struct DirtyPages: ~Copyable {
   ) -> Window {
     guard byteCount > 0 else { return unmarked }
     let run = NotedRun(start: UInt64(UInt(bitPattern: pointer)), byteCount: UInt64(byteCount))
-    mark(run)
+    if mark(run) == 0xFF {
+      let region = unsafe regions[last]
+      let offset = run.start &- region.start
+      let inByte = (region.guestAddress &+ offset) & Self.byteMask
+      let lead = min(inByte, offset)
+      var window = Window()
+      window.start = run.start &- lead
+      window.byteCount =
+        lead &+ 1 &+ min(Self.byteMask &- inByte, region.byteCount &- offset &- 1)
+      return window
+    }
     return isPageAligned
       ? Window(pagesOf: run.start, run.byteCount) : window(run.start, run.byteCount)
   }
+
+  /// Offsets in what a byte of the log is for.
+  private static var byteMask: UInt64 { @_noAllocation @_noLocks get { 0x7FFF } }
 
   /// Sets the bits of everything noted.
   @_noAllocation @_noLocks
@@ -266,26 +282,29 @@ public struct DirtyPages: ~Copyable {
     statuses = unmarked
   }
 
+  /// Sets the bits of bytes; the byte of the log that has them, or 0 where that is not one byte.
   @_noAllocation @_noLocks
   @inline(__always)
-  private mutating func mark(_ run: NotedRun) {
+  @discardableResult
+  private mutating func mark(_ run: NotedRun) -> UInt8 {
     // SAFETY: `last` is at most `regionCount`, where the empty region is.
     let region = unsafe regions[last]
     let offset = run.start &- region.start
     // Nearly always it is in the region of the one before.
     guard offset < region.byteCount, run.byteCount <= region.byteCount &- offset else {
       markElsewhere(run)
-      return
+      return 0
     }
     let pages = PageRun(region.guestAddress &+ offset, run.byteCount)
     // Most outputs are in a page or two, whose bits are in one byte.
     if pages.first >> 3 == pages.last >> 3, pages.last < pageCount {
-      unsafe Self.set(
+      return unsafe Self.set(
         UInt8(0xFF) &<< UInt8(truncatingIfNeeded: pages.first & 7)
           & UInt8(0xFF) &>> UInt8(truncatingIfNeeded: 7 &- (pages.last & 7)),
         bits + Int(truncatingIfNeeded: pages.first >> 3))
     } else {
       unsafe Self.mark(pages, bits, pageCount)
+      return 0
     }
   }
 
@@ -322,12 +341,15 @@ public struct DirtyPages: ~Copyable {
     }
   }
 
-  /// Sets those bits of a byte of the log that are not set; others set and clear bits meanwhile.
+  /// Sets those bits of a byte of the log that are not set, and says which were or are; others set and clear bits meanwhile.
   @_noAllocation @_noLocks
   @inline(__always)
-  private static func set(_ mask: UInt8, _ byte: UnsafeMutablePointer<UInt8>) {
+  @discardableResult
+  private static func set(_ mask: UInt8, _ byte: UnsafeMutablePointer<UInt8>) -> UInt8 {
     // SAFETY: the caller's byte is within the log's size, and the log outlives the value.
-    if unsafe cring_load8_relaxed(byte) & mask != mask { unsafe cring_set_bits8(byte, mask) }
+    let seen = unsafe cring_load8_relaxed(byte)
+    if seen & mask != mask { unsafe cring_set_bits8(byte, mask) }
+    return seen | mask
   }
 
   /// Sets the bits of pages, which may be in many bytes.

@@ -282,6 +282,35 @@ import Testing
     }
   }
 
+  /// What need not be marked again behind a mark: its page, or where they are all set, the eight pages of its byte of the log;
+  /// none of the region's other pages.
+  @Test(arguments: [0, 100] as [UInt64])
+  func pagesThatAreSetAlreadyNeedNoMark(shift: UInt64) throws {
+    // Pages 5 to 24, in four bytes of the log.
+    let base = 5 * page + shift
+    let memory = try MemoryMap().adding(
+      MemoryFixture.region(at: base, 20 * page), descriptor: MemoryFixture.file(20 * page))
+    let fixture = try Fixture(byteCount: 1 << 16)
+    let places = (0..<20).flatMap { [base + $0 * page, base + ($0 + 1) * page - 1] }
+    for full in 0..<16 {
+      func isFull(_ address: UInt64) -> Bool { full >> (address / page / 8) & 1 == 1 }
+      for marked in places {
+        fixture.clear()
+        for index in 0..<4 where full >> index & 1 == 1 {
+          memset(fixture.view.base + index, 0xFF, 1)
+        }
+        var dirty = fixture.dirty(memory)
+        dirty.beginMarking()
+        let window = dirty.mark(try pointer(memory, marked), byteCount: 1)
+        let unit = isFull(marked) ? 8 * page : page
+        for place in places {
+          let isInside = window.contains(try pointer(memory, place), byteCount: 1)
+          #expect(isInside == (place / unit == marked / unit), "\(full): \(marked), \(place)")
+        }
+      }
+    }
+  }
+
   @Test func nothingIsSetBeforeTheFlushAndAllOfItThen() throws {
     let memory = try memory()
     let fixture = try Fixture(byteCount: 1 << 16)
