@@ -12,7 +12,8 @@ struct InstructionsCommand: ParsableCommand {
   private static let scenarios =
     [
       ":split", ":split:direct", ":packed", ":packed:direct", ":split-in-order",
-      ":packed-in-order", ":split:recorded", ":packed:recorded", ":split:logged", ":packed:logged",
+      ":packed-in-order", ":split:recorded", ":packed:recorded", ":packed:direct:recorded",
+      ":split-in-order:recorded", ":packed-in-order:recorded", ":split:logged", ":packed:logged",
     ].map { "aes-128-cbc-encrypt:null" + $0 }
     + ["ipsec-mb", "openssl"].flatMap { engine in
       Scenario.operationNames.map { "\($0):\(engine)" }
