@@ -45,7 +45,7 @@ struct PackedRecovery {
     unsafe try readRequests(region, &isSeen, size: layout.size)
     requests.sortByAge()
     hideUnpublished(layout)
-    number = unsafe number(region, capacity)
+    number = unsafe number(region, capacity, size: layout.size)
   }
 
   /// What a record says that was begun just now: nothing of it is read back, as the front-end may write it meanwhile, and
@@ -60,14 +60,24 @@ struct PackedRecovery {
   }
 
   /// The number of the next chain, which says what stands in the ring; 0 if it is not ours any more.
-  private func number(_ region: UnsafeMutablePointer<UInt8>, _ capacity: UInt16) -> UInt64 {
+  private func number(
+    _ region: UnsafeMutablePointer<UInt8>, _ capacity: UInt16, size: UInt16
+  ) -> UInt64 {
     // SAFETY: the region has a head and `capacity` states.
     let number = unsafe UInt64(littleEndian: cring_load64(region + PackedRecorder.numberOffset))
-    if number & PackedNumber.copyingFlag != 0 { return number & ~PackedNumber.copyingFlag }
-    guard freeHead < capacity else { return 0 }
-    let counter = unsafe Self.state(region, Int(freeHead)) + PackedRecorder.counterOffset
-    return unsafe UInt64(littleEndian: cring_load64(counter)) == PackedNumber.standingMark
-      ? number : 0
+    var counter: UInt64 = 0
+    if freeHead < capacity {
+      let state = unsafe Self.state(region, Int(freeHead))
+      counter = unsafe UInt64(littleEndian: cring_load64(state + PackedRecorder.counterOffset))
+    }
+    if counter == PackedNumber.standingMark { return number & ~PackedNumber.copyingFlag }
+    guard number & PackedNumber.copyingFlag != 0 else { return 0 }
+    // Somebody else may have gone on since: the chain that comes next follows the one that was copied last, or is in the
+    // middle of being copied.
+    let end = number & ~PackedNumber.copyingFlag
+    let next = end &- PackedNumber.distance(from: available(size), to: end, size: size)
+    let copied = requests.last.map { $0.counter &+ UInt64(counts[Int($0.state)]) }
+    return copied == next || counter == next ? end : 0
   }
 
   private static func state(

@@ -96,7 +96,7 @@ public protocol VirtQueueRing: ~Copyable {
   /// Any order is fine.
   mutating func complete(_ ticket: ChainTicket, writtenByteCount: UInt32)
 
-  /// Whether `skip` has to be called; only `publish` changes that.
+  /// Whether `skip` has to be called; while chains are finished in their order, only `publish` changes that.
   var notesSkipped: Bool { get }
 
   /// Notes a chain that is finished and has no used entry of its own: the one that `complete` writes next, before
