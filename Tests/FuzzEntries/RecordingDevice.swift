@@ -121,21 +121,26 @@ final class RecordingDevice: VhostUserDevice {
   }
 
   /// Answers what is in the ring; a few chains, for an index may be far ahead.
+  ///
+  /// In their order or the last one first, as the first one's number has it, and at times the last one not at all: then it is
+  /// in flight when the ring stops.
   private func read<Queue: VirtQueueRing & ~Copyable>(
     _ queue: inout Queue, _ ring: Running, _ index: Int
   ) {
     var view = ring.setup.memory.view
     do throws(QueueError) {
-      var count = 0
-      while count < 8, try queue.look() {
+      var tickets: [ChainTicket] = []
+      while tickets.count < 8, try queue.look() {
         var chain = try queue.takeChain(&view)
         if let last = try chain.lastWritableByte(&view) {
           last.pointee = 0
           ring.dirty.note(last, byteCount: 1)
         }
-        queue.complete(chain.ticket, writtenByteCount: 1)
-        count += 1
+        tickets.append(chain.ticket)
       }
+      if let last = tickets.last, last.id & 3 == 3 { tickets.removeLast() }
+      if let first = tickets.first, first.id & 1 == 1 { tickets.reverse() }
+      for ticket in tickets { queue.complete(ticket, writtenByteCount: 1) }
       ring.dirty.flush()
       if queue.publish() { EventFD.signal(ring.setup.callRawValue) }
       ring.dirty.markRing()
