@@ -62,11 +62,15 @@ extension ConversationSeeds {
     }
 
     /// A packed ring with two descriptors, and a record of it; nil: one that nobody has begun.
-    private static func packedInFlight(_ record: [UInt8]?, flags: UInt64) -> [UInt8] {
+    ///
+    /// - `id`: of both. The device answers chains with an odd one in the reverse order.
+    private static func packedInFlight(
+      _ record: [UInt8]?, flags: UInt64, id: UInt64 = 0
+    ) -> [UInt8] {
       var talk = Conversation()
       talk.negotiate(features: packed, protocolFeatures: withoutInBand)
       talk.send(.getInflightDescriptor, buffer())
-      let descriptor = bytes64(0x3000) + bytes64(32 | flags << 48)
+      let descriptor = bytes64(0x3000) + bytes64(32 | id << 32 | flags << 48)
       talk.write(descriptor + descriptor, at: 0)
       // The driver wants to be called for the first descriptor.
       talk.write([0, 0x80, 2, 0], at: 0x1000)
@@ -82,14 +86,19 @@ extension ConversationSeeds {
     }
 
     /// A packed ring's record: the first states are in flight with one descriptor each, the others are free.
+    ///
+    /// - `standing`: so many descriptors were taken that stand in the ring.
     private static func packedRecord(
-      inFlight: Int, used: Int = 0, old: Int = 0, descriptorCount: Int = 1
+      inFlight: Int, used: Int = 0, old: Int = 0, descriptorCount: Int = 1, standing: UInt64? = nil
     ) -> [UInt8] {
       var record = bytes64(0) + bytes16(1) + bytes16(64) + bytes16(inFlight) + bytes16(inFlight)
-      record += bytes16(used) + bytes16(old) + [1, 1, 0, 0] + bytes64(0)
+      record += bytes16(used) + bytes16(old) + [1, 1, 0, 0]
+      record += bytes64(standing.map { 1 << 62 + $0 } ?? 0)
       for index in 0..<64 {
         record += [index < inFlight ? 1 : 0, 0] + bytes16(index + 1) + bytes16(index)
-        record += bytes16(descriptorCount) + bytes64(UInt64(90 - index)) + bytes16(index)
+        let isMarked = standing != nil && index == inFlight
+        record += bytes16(descriptorCount)
+        record += bytes64(isMarked ? 0xA11E_57A9_D1C6_0001 : UInt64(90 - index)) + bytes16(index)
         record += bytes16(2) + bytes16(16) + bytes16(0) + bytes64(0x3000)
       }
       return record
@@ -99,7 +108,11 @@ extension ConversationSeeds {
       let available = Flags.write | Flags.available
       let used = Flags.write | Flags.used
       return [
-        packedInFlight(nil, flags: available),
+        packedInFlight(nil, flags: available), packedInFlight(nil, flags: available, id: 1),
+        // Chains that stand in the ring, and one that is not there any more.
+        packedInFlight(packedRecord(inFlight: 0, standing: 2), flags: available),
+        packedInFlight(packedRecord(inFlight: 0, standing: 2), flags: available, id: 1),
+        packedInFlight(packedRecord(inFlight: 0, standing: 3), flags: available),
         packedInFlight(packedRecord(inFlight: 2), flags: available),
         packedInFlight(packedRecord(inFlight: 0), flags: available),
         // A batch that the driver has seen, and one that it has not.
