@@ -6,8 +6,8 @@ import CRingShims
 // between the two steps of `used_idx` and `old_used_idx`. What has been taken already is said by the number of the next
 // chain: with it the next daemon knows which ones may have been begun.
 extension PackedRecorder {
-  /// Marks an index in the ring in `ChainTicket.record`, where chains that were copied have their state.
-  private static var standingMark: UInt16 { @_noAllocation @_noLocks get { 0x8000 } }
+  /// Tells a place in the ring in `ChainTicket.record` from a state, which chains have that were copied.
+  private static var placeFlag: UInt16 { @_noAllocation @_noLocks get { 0x8000 } }
 
   /// What no ticket has.
   static var nobody: UInt32 { @_noAllocation @_noLocks get { .max } }
@@ -19,7 +19,7 @@ extension PackedRecorder {
   @_noAllocation @_noLocks
   mutating func enterRing(at place: PackedPosition) {
     // With more, states would be taken for places.
-    guard let region = unsafe region, capacity <= Self.standingMark, freeHead < capacity else {
+    guard let region = unsafe region, capacity <= Self.placeFlag, freeHead < capacity else {
       return
     }
     // SAFETY: a state below the capacity.
@@ -31,7 +31,7 @@ extension PackedRecorder {
   /// Makes it the turn of the chain that stands at a place.
   @_noAllocation @_noLocks
   @inline(__always)
-  mutating func pass(to place: PackedPosition) { turn = UInt32(place.index | Self.standingMark) }
+  mutating func pass(to place: PackedPosition) { turn = UInt32(place.index | Self.placeFlag) }
 
   /// Notes a chain that was taken and stands in the ring from `index` on, while the ring suffices.
   @_noAllocation @_noLocks
@@ -40,7 +40,7 @@ extension PackedRecorder {
     // SAFETY: the ring suffices, so there is a region; index < size.
     unsafe number(&chain, region.unsafelyUnwrapped)
     unsafe standing[Int(index)] = chain.ticket.slotCount
-    chain.ticket.put(record: index | Self.standingMark)
+    chain.ticket.put(record: index | Self.placeFlag)
   }
 
   /// Keeps what a finished chain's used descriptor is to say, if the chain stands in the ring and it is its turn.
@@ -68,11 +68,11 @@ extension PackedRecorder {
   mutating func finishBehindSkipped(
     _ ticket: ChainTicket, writtenByteCount: UInt32, size: UInt16
   ) -> Bool {
-    guard ringSuffices, ticket.record >= Self.standingMark else { return false }
-    let index = Int(ticket.record & ~Self.standingMark)
+    guard ringSuffices, ticket.record >= Self.placeFlag else { return false }
+    let index = Int(ticket.record & ~Self.placeFlag)
     // SAFETY: the index is the one that `leaveStanding` was given.
     let end = unsafe index &+ Int(standing[index])
-    let start = Int(turn) & ~Int(Self.standingMark)
+    let start = Int(turn) & ~Int(Self.placeFlag)
     guard (end &- start &- Int(ticket.slotCount)) % Int(size) == 0 else { return false }
     keep(ticket, writtenByteCount)
     return true
@@ -128,11 +128,11 @@ extension PackedRecorder {
   /// A chain's state, of one that was copied.
   @_noAllocation @_noLocks
   func state(of ticket: ChainTicket) -> UInt16 {
-    guard ticket.record >= Self.standingMark, capacity <= Self.standingMark else {
+    guard ticket.record >= Self.placeFlag, capacity <= Self.placeFlag else {
       return ticket.record
     }
     // SAFETY: the index is the one that `leaveStanding` was given.
-    return unsafe standing[Int(ticket.record & ~Self.standingMark)]
+    return unsafe standing[Int(ticket.record & ~Self.placeFlag)]
   }
 
   /// Copies all chains that stand in the ring, as one is finished whose turn it is not.
