@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 INSTALL := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(CURDIR)/$(STATIC)/release' config/install.sh
 
-.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape bench-recording clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test soak soak-kernel
+.PHONY: asan tsan algorithm-table check-packages test-packages record-instructions deb help install packages packaging-packages run-service static uninstall guest-packages peer-packages guest build run test test-generic test-fast lint format check bench bench-rsa bench-guest bench-peers bench-scrape bench-recording bench-recording-off clean fuzz fuzz-corpus fuzz-coverage fuzz-packages fuzz-smoke kill-test kill-test-guest upgrade-test soak soak-kernel
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -225,6 +225,10 @@ bench-scrape: build ## what reading /metrics ten times a second costs; some 40 s
 bench-recording: build ## what records of requests in flight and a log of written pages cost; 6 minutes on a quiet machine
 	$(SWIFT) build -c release --product data-path-driver
 	@Tests/Benchmarks/recording-cost.sh
+
+bench-recording-off: build ## what the same costs where it is off: against a build without it; 10 minutes on a quiet machine
+	$(SWIFT) build -c release --product data-path-driver
+	@Tests/Benchmarks/recording-off.sh
 
 record-instructions: packages test-packages ## record anew how many instructions requests take, and say what is different
 	$(SWIFT) build -c release --product data-path-driver

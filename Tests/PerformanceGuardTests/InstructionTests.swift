@@ -87,4 +87,23 @@ struct InstructionTests {
         "\(words): \(outcome.complaint)")
     }
   }
+
+  /// `make bench-recording-off` compares with a build of these sources that is patched.
+  @Test func thePatchWithoutRecordingFitsTheSources() throws {
+    let root = URL(fileURLWithPath: Self.record).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent().path
+    let directory = try TemporaryDirectory()
+    let process = try ChildProcess(
+      program: "/usr/bin/git",
+      arguments: [
+        "-C", root, "apply", "--check", "--verbose",
+        "\(root)/Tests/Benchmarks/without-recording.patch",
+      ],
+      standardOutputPath: directory.file("out"), standardErrorPath: directory.file("err"))
+    let exit = process.wait(milliseconds: 60_000)
+    let told = DaemonProcess.text(directory.file("err"))
+    #expect(exit == .status(0), "\(told)")
+    // What it does not touch would pass any check.
+    #expect(told.contains("SplitRecorder.swift") && told.contains("UndoLog.swift"), "\(told)")
+  }
 }

@@ -1,0 +1,54 @@
+#!/bin/bash
+# What it costs to be able to record requests in flight and to log written pages, where neither is asked for (`make
+# bench-recording-off`): this build against one whose recorder, log and saved requests are always off, so that the compiler
+# leaves all of it out (without-recording.patch). Of the worker alone, with nobody at the other end.
+#
+# A figure is the median of five in one process; the builds take turns, each process anew, since where code and memory lie
+# moves a figure by a per cent. A ratio is the requests per second with to those without: median and quartiles of the turns.
+#
+# usage: recording-off.sh [TURNS [ROUNDS]]   ROUNDS: how often a ring of 64 requests is filled for one figure
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+turns=${1:-16} rounds=${2:-40000}
+with=${VHOST_CRYPTO_BIN:-$root/.build/release}/data-path-driver
+tree=$root/.build/without-recording
+without=$tree/.build/release/data-path-driver
+
+mkdir -p "$tree"
+(cd "$root" && git ls-files -z Package.swift Sources CModules Tests | tar --null -T - -c) | tar -x -C "$tree"
+# Not as part of a repository, where paths outside of it are passed over in silence.
+(cd "$tree" && GIT_DIR=/dev/null git apply "$here/without-recording.patch")
+swift build --package-path "$tree" -c release --product data-path-driver >"$tree/build.log" 2>&1 || {
+  tail -n 40 "$tree/build.log" >&2
+  exit 70
+}
+
+# Nanoseconds per request, the median of five.
+time_once() {
+  "$1" time --without-null --rounds "$rounds" "$2" "$2" "$2" "$2" "$2" |
+    sed -E 's/.*"nanosecondsPerRequest":([0-9.]+).*/\1/' | sort -n | sed -n 3p
+}
+
+printf '%-50s %10s %10s  %s\n' scenario 'with, ns' 'without' 'ratio, median (quartiles)'
+for scenario in aes-128-cbc-encrypt:{null,openssl}:{split,packed}:indirect:64 \
+  aes-128-cbc-encrypt:openssl:{split,packed}:indirect:1024; do
+  for ((turn = 0; turn < turns; turn++)); do
+    if ((turn % 2)); then
+      b=$(time_once "$without" "$scenario") a=$(time_once "$with" "$scenario")
+    else
+      a=$(time_once "$with" "$scenario") b=$(time_once "$without" "$scenario")
+    fi
+    echo "$a $b"
+  done | awk -v scenario="$scenario" '
+    function sorted(list, n,   i, j, t) {
+      for (i = 2; i <= n; i++) { t = list[i]; for (j = i - 1; j > 0 && list[j] > t; j--) list[j + 1] = list[j]; list[j + 1] = t }
+    }
+    function at(list, n, part,   p, i) { p = 1 + (n - 1) * part; i = int(p); return list[i] + (p - i) * (list[i < n ? i + 1 : n] - list[i]) }
+    { a[NR] = $1; b[NR] = $2; r[NR] = $2 / $1 }
+    END {
+      sorted(a, NR); sorted(b, NR); sorted(r, NR)
+      printf "%-50s %10.2f %10.2f  %.3f (%.3f to %.3f)\n", scenario, at(a, NR, .5), at(b, NR, .5), at(r, NR, .5), at(r, NR, .25), at(r, NR, .75)
+    }'
+done
