@@ -60,7 +60,7 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     let count = LostMappings.count
     guard count != seenLossCount else { return }
     seenLossCount = count
-    if memory.isLost { throw .memoryLost }
+    if memory.isLost || dirty.isLogLost { throw .memoryLost }
   }
 
   private mutating func serveAll(_ core: DeviceCore) throws(QueueError) -> ControlTurn {

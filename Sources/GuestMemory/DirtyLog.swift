@@ -35,6 +35,12 @@ public final class DirtyLog: Sendable {
     }
   }
 
+  /// Whether the front-end has truncated the log's file, and somebody touched what was missing: bits are lost.
+  public var isLost: Bool { part.isLost }
+
+  /// For `LostMappings.isLost`.
+  var lossNumber: Int32 { part.lossNumber }
+
   var base: UnsafeMutablePointer<UInt8> { unsafe part.base }
 }
 

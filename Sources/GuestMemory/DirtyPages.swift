@@ -1,4 +1,5 @@
 import CRingShims
+import LinuxSystem
 
 /// A worker's way to its log of dirty pages.
 ///
@@ -103,6 +104,7 @@ public struct DirtyPages: ~Copyable {
   }
 
   public let isOn: Bool
+  private let logLossNumber: Int32
   private let bits: UnsafeMutablePointer<UInt8>
   private let pageCount: UInt64
   private let regions: UnsafeMutablePointer<Region>
@@ -128,6 +130,7 @@ public struct DirtyPages: ~Copyable {
   /// - `memory`: the map that the queue runs on, which must outlive the value.
   public init(_ logging: DirtyLogging?, memory: MemoryMap) {
     isOn = logging != nil
+    logLossNumber = logging?.log.lossNumber ?? -1
     // SAFETY: no page is below 0, so that a log which is not there is never looked at.
     unsafe bits = logging?.log.base ?? UnsafeMutablePointer(bitPattern: 1).unsafelyUnwrapped
     pageCount = logging?.log.pageCount ?? 0
@@ -159,6 +162,9 @@ public struct DirtyPages: ~Copyable {
     unsafe ring.deallocate()
     unsafe runs.deallocate()
   }
+
+  /// Whether the log's file was truncated under us; to be asked when `LostMappings.count` has changed.
+  public var isLogLost: Bool { @_noAllocation @_noLocks get { LostMappings.isLost(logLossNumber) } }
 
   /// Takes down that bytes of guest memory were written.
   @_noAllocation @_noLocks

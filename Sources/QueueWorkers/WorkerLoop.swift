@@ -286,7 +286,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
     return taken > 0 || completed
   }
 
-  /// Stops a queue whose guest's memory has been taken away: one load and one branch for each batch.
+  /// Stops a queue whose guest's memory, or log, has been taken away: one load and one branch for each batch.
   @inlinable
   mutating func checkMemory() throws(QueueError) {
     if clinux_lost_count() != seenLossCount { try lookAtMemory() }
@@ -296,7 +296,7 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   @inline(never)
   mutating func lookAtMemory() throws(QueueError) {
     seenLossCount = clinux_lost_count()
-    if memory.isLost { throw .memoryLost }
+    if memory.isLost || processor.dirty.isLogLost { throw .memoryLost }
   }
 
   @inlinable

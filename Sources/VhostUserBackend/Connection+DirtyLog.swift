@@ -42,6 +42,9 @@ extension Connection {
       || (ring.address?.flags ?? 0) & VringAddress.logFlag != 0
   }
 
+  /// Whether a ring would be logged where its front-end has truncated the log.
+  func logIsLost(of ring: Ring) -> Bool { isLogged(ring) && dirtyLog?.isLost == true }
+
   /// What of a ring is logged, whose addresses were translated; nil: nothing.
   func logging(of ring: Ring, _ address: VringAddress) -> DirtyLogging? {
     guard let dirtyLog, isLogged(ring) else { return nil }

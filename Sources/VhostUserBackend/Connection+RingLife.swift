@@ -65,6 +65,9 @@ extension Connection {
     guard !memory.isLost else {
       throw QueueStartError(reason: "guest memory was lost: share it anew")
     }
+    guard !logIsLost(of: ring) else {
+      throw QueueStartError(reason: "the log of dirty pages was lost: give another one")
+    }
     let size = Int(ring.size)
     let packed = usesPackedRings
     // Spec: virtio 1.3 §2.7 Split Virtqueues and §2.8 Packed Virtqueues: 16 bytes per descriptor; the split rings have

@@ -26,7 +26,7 @@ public enum QueueError: Error, Hashable, Sendable {
   case readableAfterWritable(head: UInt16)
   /// A buffer or table that is not in guest memory.
   case addressOutsideMemory(address: UInt64, byteCount: UInt32)
-  /// The front-end truncated a file of guest memory that is in use.
+  /// The front-end truncated a file of guest memory, or the log of dirty pages, that is in use.
   case memoryLost
 }
 

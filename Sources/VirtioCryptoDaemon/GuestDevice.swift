@@ -454,7 +454,9 @@ final class GuestDevice: VhostUserDevice, @unchecked Sendable {
   private func memoryIsLost() {
     if !lossIsLogged {
       lossIsLogged = true
-      peerLog.log(.warning, "device stopped: the front-end truncated guest memory")
+      peerLog.log(
+        .warning,
+        "device stopped: the front-end truncated guest memory, or the log of dirty pages")
     }
     for case let worker? in workers { worker.wake() }
     // By its own kick it would only come to this when the guest has a request for it.

@@ -4,15 +4,16 @@
 # own cache and nobody at the other end, where it weighs most.
 #
 # Front-end and worker have a CPU each. A ratio is the requests per second with to those without (the time without to the
-# time with); median and quartiles are of the samples. Rounds in which the CPUs' distance changed do not count: the line
-# with most of the rounds is the one to look at.
+# time with). From the front-end's side, memory lies elsewhere in each daemon, which moves a ratio by per cents: so each
+# daemon's median counts once, and median and quartiles are of the daemons. Rounds in which the CPUs' distance changed do
+# not count.
 #
-# usage: recording-cost.sh [SAMPLES [SECONDS]]   of each comparison, and of each sample
+# usage: recording-cost.sh [DAEMONS [SAMPLES [SECONDS]]]   samples of each daemon and comparison, and how long each takes
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${VHOST_CRYPTO_BIN:-$here/../../.build/release}
-samples=${1:-61} seconds=${2:-0.2}
+daemons=${1:-12} samples=${2:-11} seconds=${3:-0.1}
 if [[ $(nproc) -lt 2 ]]; then
   echo "recording-cost: two CPUs are needed, this machine has one" >&2
   exit 69
@@ -25,25 +26,33 @@ stop() {
 }
 trap stop EXIT
 
-"$bin/vhost-user-crypto" --socket-path="$work/device.sock" --calibration-cache="$work/speeds" 2>"$work/daemon.log" &
-daemon=$!
-for _ in {1..300}; do [[ -S $work/device.sock ]] && break; sleep 0.1; done
-[[ -S $work/device.sock ]] || { cat "$work/daemon.log" >&2; exit 69; }
-
+# Label, tab and median of what most of the rounds were like.
 compare() {
+  local label=$1
+  shift
   "$bin/vhost-crypto" bench --socket-path "$work/device.sock" --op aes-128-cbc-encrypt --size 64,1024 \
-    --samples "$samples" --seconds "$seconds" --cpu 0 --backend-cpu 1 "$@"
+    --samples "$samples" --seconds "$seconds" --cpu 0 --backend-cpu 1 "$@" >"$work/table"
+  awk -v label="$label" '
+    $1 == "aes-128-cbc-encrypt" { split($4, rounds, "/"); if (rounds[1] * 2 >= rounds[2]) print label ", " $2 " bytes\t" $7 }
+  ' "$work/table"
 }
-for ring in split packed; do
-  echo "== $ring ring: requests in flight recorded, against not"
-  compare --ring "$ring" --against "$work/device.sock" --inflight
-  echo "== $ring ring: written pages logged, against not"
-  compare --ring "$ring" --dirty-log
-done
+for ((turn = 0; turn < daemons; turn++)); do
+  "$bin/vhost-user-crypto" --socket-path="$work/device.sock" --calibration-cache="$work/speeds" 2>"$work/daemon.log" &
+  daemon=$!
+  for _ in {1..300}; do [[ -S $work/device.sock ]] && break; sleep 0.1; done
+  [[ -S $work/device.sock ]] || { cat "$work/daemon.log" >&2; exit 69; }
+  for ring in split packed; do
+    compare "$ring ring: requests in flight recorded" --ring "$ring" --against "$work/device.sock" --inflight
+    compare "$ring ring: written pages logged" --ring "$ring" --dirty-log
+    compare "$ring ring: both" --ring "$ring" --against "$work/device.sock" --inflight --dirty-log
+  done
+  kill "$daemon"
+  wait "$daemon" || true
+  daemon=''
+done >"$work/medians"
+echo "== from the front-end's side"
+awk -f "$here/quartiles.awk" "$work/medians"
 
-kill "$daemon"
-wait "$daemon" || true
-daemon=''
 echo "== the worker alone"
 scenarios=()
 for ring in split packed; do

@@ -31,7 +31,6 @@ time_once() {
     sed -E 's/.*"nanosecondsPerRequest":([0-9.]+).*/\1/' | sort -n | sed -n 3p
 }
 
-printf '%-50s %10s %10s  %s\n' scenario 'with, ns' 'without' 'ratio, median (quartiles)'
 for scenario in aes-128-cbc-encrypt:{null,openssl}:{split,packed}:indirect:64 \
   aes-128-cbc-encrypt:openssl:{split,packed}:indirect:1024; do
   for ((turn = 0; turn < turns; turn++)); do
@@ -40,15 +39,7 @@ for scenario in aes-128-cbc-encrypt:{null,openssl}:{split,packed}:indirect:64 \
     else
       a=$(time_once "$with" "$scenario") b=$(time_once "$without" "$scenario")
     fi
-    echo "$a $b"
-  done | awk -v scenario="$scenario" '
-    function sorted(list, n,   i, j, t) {
-      for (i = 2; i <= n; i++) { t = list[i]; for (j = i - 1; j > 0 && list[j] > t; j--) list[j + 1] = list[j]; list[j + 1] = t }
-    }
-    function at(list, n, part,   p, i) { p = 1 + (n - 1) * part; i = int(p); return list[i] + (p - i) * (list[i < n ? i + 1 : n] - list[i]) }
-    { a[NR] = $1; b[NR] = $2; r[NR] = $2 / $1 }
-    END {
-      sorted(a, NR); sorted(b, NR); sorted(r, NR)
-      printf "%-50s %10.2f %10.2f  %.3f (%.3f to %.3f)\n", scenario, at(a, NR, .5), at(b, NR, .5), at(r, NR, .5), at(r, NR, .25), at(r, NR, .75)
-    }'
+    printf '%s: with, ns\t%s\n%s: without, ns\t%s\n' "$scenario" "$a" "$scenario" "$b"
+    printf '%s: ratio\t%s\n' "$scenario" "$(awk "BEGIN { print $b / $a }")"
+  done | awk -f "$here/quartiles.awk"
 done

@@ -165,6 +165,22 @@ final class Guest {
     return fresh
   }
 
+  /// Has requests in flight recorded from now on, in a record of which nothing is known yet.
+  ///
+  /// - `queues`: data queues to start with it; the others have to be stopped.
+  func keepRecord(startingQueues queues: Set<Int> = [0, 1]) throws {
+    let area = try frontend.inflightArea(queueCount: 2, queueSize: 256)
+    for index in queues.sorted() { try frontend.stopQueue(index) }
+    try frontend.setInflightArea(area)
+    for index in queues.sorted() { try frontend.startQueue(index, client.dataQueues[index]) }
+  }
+
+  /// Sends a good request through another queue 0.
+  func expectServed(on queue: DriverQueue) throws {
+    let operation = operation(.cipher)
+    try expectRight(try client(withQueue: queue).perform(operation), operation)
+  }
+
   /// Another client over the same connection, whose data queue 0 is `queue`.
   func client(withQueue queue: DriverQueue) -> CryptoClient {
     CryptoClient(

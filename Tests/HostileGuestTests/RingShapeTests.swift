@@ -21,9 +21,14 @@ extension HostileGuest {
       }
     }
 
-    @Test(arguments: [true, false], rings)
-    func sameHeadTwiceIsAnsweredTwice(isIndirect: Bool, ring: RingKind) throws {
+    /// Also where requests in flight are recorded, by their heads.
+    @Test(arguments: [(true, false), (false, false), (true, true), (false, true)], rings)
+    func sameHeadTwiceIsAnsweredTwice(
+      shape: (isIndirect: Bool, isRecorded: Bool), ring: RingKind
+    ) throws {
+      let isIndirect = shape.isIndirect
       let guest = try Stage.current().guest(ring: ring)
+      if shape.isRecorded { try guest.keepRecord() }
       let queue = guest.client.dataQueues[0]
       let request = try LaidOutRequest(guest, on: queue, isIndirect: isIndirect)
       queue.post(request.head)

@@ -104,15 +104,18 @@ extension HostileGuest {
     }
 
     /// Requests that are on their way when their session is closed are answered right or as invalid.
-    @Test func sessionClosedWithRequestsInFlight() throws {
-      let guest = try Stage.current().guest()
+    @Test(arguments: [RingKind.split, .packed])
+    func sessionClosedWithRequestsInFlight(ring: RingKind) throws {
+      let guest = try Stage.current().guest(ring: ring)
       let queue = guest.client.dataQueues[0]
-      var (served, refused) = (0, 0)
+      var (served, refused, roundsInFlight) = (0, 0, 0)
       for _ in 0..<30 {
         let session = try guest.client.openSession(Guest.spec(.cipher))
         var requests: [UInt32: (OperationSpec, PlacedRequest)] = [:]
         for _ in 0..<100 {
           var operation = guest.operation(.cipher)
+          // Long enough that the session is closed meanwhile.
+          operation.source = Samples.bytes(16384, served)
           operation.sessionID = session
           let placed = try PlacedRequest(
             CryptoRequestBuilder.data(operation, format: guest.format), plan: RequestPlan(),
@@ -123,6 +126,7 @@ extension HostileGuest {
         }
         if queue.publish() { try queue.kick() }
         #expect(try guest.client.destroySession(session, service: .cipher) == .ok)
+        if queue.rawUsedIndex &- queue.usedIndex < requests.count { roundsInFlight += 1 }
         while !requests.isEmpty {
           let used = try queue.pollUsed()
           let taken = requests.removeValue(forKey: used.head)
@@ -141,6 +145,7 @@ extension HostileGuest {
         try guest.expectRefused(request(.cipher, session: session, guest), .invsess)
       }
       #expect(served + refused == 3000)
+      #expect(roundsInFlight > 0, "each session was closed behind its last request")
       try guest.expectAllIsWell()
     }
   }

@@ -182,6 +182,52 @@ extension HostileGuest {
           "device stopped: the front-end truncated guest memory"))
     }
 
+    /// A log that nobody keeps is none: pages would be missing where the guest arrives.
+    @Test(arguments: [RingKind.split, .packed, .splitInOrder, .packedInOrder])
+    func frontendThatTruncatesItsLogStopsItsOwnDevice(ring: RingKind) throws {
+      let stage = try Stage.current()
+      let guest = try stage.guest(ring: ring)
+      let (frontend, queue) = (guest.frontend, guest.client.dataQueues[0])
+      let control = Int(try frontend.readConfiguration().maxDataQueues)
+      let log = try DirtyBitmap(covering: guest.memory)
+      try guest.client.startLogging(log)
+      try guest.expectAllIsWell()
+      #expect(!log.take().isEmpty)
+      try #require(ftruncate(log.file.descriptor, 0) == 0)
+      let placed = try PlacedRequest(
+        CryptoRequestBuilder.data(guest.operation(.cipher), format: guest.format),
+        plan: RequestPlan(), in: guest.memory)
+      try waitUntil("the device's stop") {
+        if queue.inFlightCount == 0 {
+          queue.post(try queue.reserve(placed.buffers, indirect: true))
+          _ = queue.publish()
+        }
+        try queue.kick()
+        try stage.bystander.expectServed()
+        while let used = queue.popUsed() { queue.release(UInt16(truncatingIfNeeded: used.head)) }
+        return try [0, 1, control].allSatisfy { try frontend.hasRingError($0) }
+      }
+      #expect(stage.daemon.isRunning)
+      try waitUntil("the queues' faults") {
+        let queues = try stage.device()["queues"] as? [[String: Any]] ?? []
+        return queues.prefix(2).allSatisfy { $0["fault"] as? String == "memoryLost" }
+      }
+      // Nothing starts with this log any more.
+      try frontend.stopQueue(0)
+      #expect(throws: FrontendError.self) { try frontend.startQueue(0, queue) }
+      // With another one the device works, and logs.
+      let other = try DirtyBitmap(covering: guest.memory)
+      try frontend.setLogBase(other)
+      for index in [0, 1, control] { try frontend.stopQueue(index) }
+      let fresh = try frontend.makeQueue(size: 64)
+      try frontend.startQueue(0, fresh)
+      try guest.expectServed(on: fresh)
+      #expect(!other.take().isEmpty)
+      guest.leave()
+      try stage.expectNothingIsLeft()
+      try stage.guest(ring: ring).expectAllIsWell()
+    }
+
     private func expectWorksAgain(_ victim: Victim) throws {
       let frontend = victim.frontend
       let fresh = try GuestRAM.scattered()

@@ -10,15 +10,6 @@ extension MigrationTests {
   /// A guest that works all the time moves from one daemon to another.
   @Suite("Moving guests")
   struct MovingTests {
-    /// Whether the daemon can hand its sessions over.
-    static let movesSessions: Bool = {
-      guard let daemon = try? DaemonProcess(),
-        let frontend = try? Frontend.connect(path: daemon.socketPath),
-        (try? frontend.negotiate()) != nil
-      else { return false }
-      return frontend.offeredProtocolFeatures & ProtocolFeature.deviceState != 0
-    }()
-
     private static func sessions() -> [MovingGuest.Session] {
       let key = [UInt8](0..<32)
       let specs: [SessionSpec] = [
@@ -50,15 +41,13 @@ extension MigrationTests {
       for daemon in [first, second] { #expect(try daemon.terminate() == .status(0)) }
     }
 
-    @Test(
-      .enabled(
-        if: MigrationTests.MovingTests.movesSessions, "the daemon does not offer DEVICE_STATE"))
-    func tenThousandSessionsMoveUnderLoad() throws {
+    @Test(arguments: RingKind.allCases)
+    func tenThousandSessionsMoveUnderLoad(_ ring: RingKind) throws {
       let file = "version: 1\ndevice: { max-sessions: 16384 }\n"
       let (first, second) = (
         try DaemonProcess(configuration: file), try DaemonProcess(configuration: file)
       )
-      let options = LoggedGuest.options(.legacy, .split, movesSessions: true)
+      let options = LoggedGuest.options(.legacy, ring, movesSessions: true)
       let source = try LoggedGuest(first, options: options)
       let target = try Frontend.connect(path: second.socketPath, options: options)
       try target.negotiate()
@@ -83,7 +72,7 @@ extension MigrationTests {
         guest.finishedCount > 20_000
       }
       try guest.end()
-      try expectNothingIsLost(move, guest, "\(count) sessions")
+      try expectNothingIsLost(move, guest, "\(ring), \(count) sessions")
       #expect(move.stateByteCount > 16 * count)
       target.disconnect()
       for daemon in [first, second] { #expect(try daemon.terminate() == .status(0)) }

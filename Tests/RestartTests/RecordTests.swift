@@ -35,7 +35,7 @@ struct RecordTests {
       record = try MappedMemory(
         sharing: FileDescriptor(owning: dup(area.file.descriptor)), offset: 0,
         byteCount: Int(area.payload.mmapByteCount))
-      memory = try GuestRAM(byteCount: 1 << 20)
+      memory = try GuestRAM(byteCount: 4 << 20)
       try frontend.shareMemory(memory)
       queue = try frontend.makeQueue(size: 64)
     }
@@ -48,13 +48,14 @@ struct RecordTests {
 
     /// Places a request and posts it; what its answer has to be.
     ///
+    /// - `opcode`: another one than the request's.
     /// - `part`: the destination ends in the first bytes of this one of the buffers to be read, by its number.
     func post(
-      isInPlace: Bool = false, over part: Int? = nil
+      byteCount: Int = 64, isInPlace: Bool = false, opcode: UInt32? = nil, over part: Int? = nil
     ) throws -> (PlacedRequest, [UInt8], UInt16) {
       var operation = OperationSpec(
         .cipher(.aesCBC, .encrypt, key: [UInt8](repeating: 7, count: 16)), sessionID: nil,
-        source: [UInt8](repeating: 9, count: 64))
+        source: [UInt8](repeating: 9, count: byteCount))
       operation.iv = [UInt8](repeating: 3, count: 16)
       var plan = RequestPlan()
       plan.isInPlace = isInPlace
@@ -62,6 +63,7 @@ struct RecordTests {
         CryptoRequestBuilder.data(operation, format: frontend.requestFormat), plan: plan,
         in: memory)
       var buffers = placed.buffers
+      if let opcode { try write(opcode, at: buffers[0].guestAddress) }
       if let part {
         let index = try #require(buffers.firstIndex { $0.isWritable })
         buffers[index].guestAddress =
@@ -73,6 +75,10 @@ struct RecordTests {
       let head = try queue.reserve(buffers, indirect: true)
       queue.post(head)
       return (placed, ReferenceCrypto.answer(to: operation)?.output ?? [], head)
+    }
+
+    private func write(_ word: UInt32, at address: UInt64) throws {
+      try memory.write(withUnsafeBytes(of: word.littleEndian) { Array($0) }, at: address)
     }
 
     /// The status and the destination of a request that has to come back.
@@ -144,6 +150,50 @@ struct RecordTests {
     }
   }
 
+  /// Also where it comes while they are computed, and however many of them there are.
+  @Test(arguments: [RingKind.split, .packed])
+  func requestsInFlightAreFinishedBeforeTheRingIsTakenBack(ring: RingKind) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    var finishedMeanwhile = 0
+    for _ in 0..<20 {
+      try guest.frontend.startQueue(0, guest.queue)
+      var waiting: [UInt32: (PlacedRequest, [UInt8])] = [:]
+      for _ in 0..<60 {
+        let (placed, expected, head) = try guest.post(byteCount: 16384)
+        waiting[UInt32(head)] = (placed, expected)
+      }
+      func takeFinished() throws -> Int {
+        var count = 0
+        while let used = guest.queue.popUsed() {
+          let found = waiting.removeValue(forKey: used.head)
+          let (placed, expected) = try #require(found, "answered twice")
+          #expect(
+            try PlacedRequest.content(of: placed.destination, in: guest.memory) == expected)
+          guest.queue.release(UInt16(truncatingIfNeeded: used.head))
+          placed.free(in: guest.memory)
+          count += 1
+        }
+        return count
+      }
+      if guest.queue.publish() { try guest.queue.kick() }
+      _ = try takeFinished()
+      let base = try guest.frontend.stopQueue(0)
+      finishedMeanwhile += try takeFinished()
+      // No more than what is finished is gone from the ring, and nothing is left in the record.
+      #expect(guest.queue.index(ofBase: base) == guest.queue.usedIndex)
+      #expect(guest.version == 0)
+      try guest.frontend.startQueue(0, guest.queue, base: base)
+      try guest.queue.kick()
+      try waitUntil("the rest") {
+        _ = try takeFinished()
+        return waiting.isEmpty
+      }
+      try guest.frontend.stopQueue(0)
+    }
+    #expect(finishedMeanwhile > 0, "nothing was in flight")
+  }
+
   @Test(arguments: [RingKind.split, .packed])
   func requestThatAnotherBackEndLeftIsAnswered(ring: RingKind) throws {
     let daemon = try DaemonProcess()
@@ -206,6 +256,30 @@ struct RecordTests {
     #expect(try guest.answer(after, afterHead) == (answer.0, expected))
   }
 
+  /// A front-end that copies pages has it, also where the request then writes no result.
+  @Test(arguments: [RingKind.split, .packed])
+  func whatIsPutBackIsLogged(ring: RingKind) throws {
+    let daemon = try DaemonProcess()
+    let guest = try Guest(daemon, ring)
+    try guest.frontend.startQueue(0, guest.queue)
+    _ = try guest.frontend.stopQueue(0)
+    let (placed, _, head) = try guest.post(byteCount: 16384, isInPlace: true, opcode: 0x7777)
+    _ = guest.queue.publish()
+    try guest.recordFirstChain(head)
+    let source = try PlacedRequest.content(of: placed.source, in: guest.memory)
+    let destination = try #require(placed.destination.first)
+    try guest.memory.fill(destination.guestAddress, byteCount: 9000, with: 0xEE)
+    guest.save(source + [PlacedRequest.untouched], .whole)
+    let log = try DirtyBitmap(covering: guest.memory)
+    try guest.frontend.setLogBase(log)
+    try guest.frontend.setLogging(true, queues: [:])
+    try guest.frontend.startQueue(0, guest.queue)
+    let answer = try guest.answer(placed, head)
+    #expect(answer.0 == VirtioCryptoStatus.notsupp.rawValue && answer.1 == source)
+    let pages = GuestRAM.pages(destination.guestAddress, byteCount: 16384)
+    #expect(pages.count >= 4 && Set(pages).isSubset(of: log.take()))
+  }
+
   /// Header, key and IV: whether a daemon has begun with a request that is written over them nobody can know.
   @Test(arguments: [RingKind.split, .packed], 0..<3)
   func resultOverAnotherPartThanTheSourceIsRefusedWhenItIsTakenAgain(
@@ -244,18 +318,38 @@ struct RecordTests {
     for request in [.setVringCall, .setVringError, .setVringKick] as [FrontendRequest] {
       try guest.frontend.command(request, payload: word)
     }
+    /// The next notification, which is replied to; nil where none comes.
+    func notification(within milliseconds: Int32) throws -> BackendRequest? {
+      var ready = pollfd(fd: pair.first.rawValue, events: Int16(POLLIN), revents: 0)
+      guard poll(&ready, 1, milliseconds) > 0 else { return nil }
+      let message = try channel.receive(waitingFor: "a notification")
+      #expect(try VringState(parsing: message.payload.span).index == 0)
+      let reply = MessageHeader(code: message.header.code, flags: 0b101, payloadByteCount: 8)
+      try channel.sendRaw(reply.encoded + NumberPayload(0).encoded)
+      return BackendRequest(rawValue: message.header.code)
+    }
+    // Each start of the ring calls once.
+    while let call = try notification(within: 200) { #expect(call == .vringCall) }
     for _ in 0..<5 {
+      // The worker has gone to sleep: it is the message that wakes it.
+      usleep(20_000)
       let (placed, expected, head) = try guest.post()
       _ = guest.queue.enableCalls()
       _ = guest.queue.publish()
+      usleep(20_000)
+      #expect(!guest.queue.hasUsed)
       try guest.frontend.command(
         .vringKick, payload: VringState(index: 0, number: 0).encoded)
       let answer = try guest.answer(placed, head)
       #expect(answer.1 == expected)
-      let call = try channel.receive(waitingFor: "VRING_CALL")
-      #expect(call.header.code == BackendRequest.vringCall.rawValue)
-      let reply = MessageHeader(code: call.header.code, flags: 0b101, payloadByteCount: 8)
-      try channel.sendRaw(reply.encoded + NumberPayload(0).encoded)
+      #expect(try notification(within: 5000) == .vringCall)
+      #expect(try notification(within: 20) == nil)
     }
+    // A chain that leads out of memory stops the ring, which is told in the same way.
+    let outside = ChainBuffer(guestAddress: 1 << 60, byteCount: 72, isWritable: false)
+    guest.queue.post(try guest.queue.reserve([outside], indirect: false))
+    _ = guest.queue.publish()
+    try guest.frontend.command(.vringKick, payload: VringState(index: 0, number: 0).encoded)
+    #expect(try notification(within: 5000) == .vringError)
   }
 }

@@ -105,6 +105,17 @@ struct KeptSessions {
     Issue.record("\(hits.count) keys: \(hits.prefix(5))", sourceLocation: sourceLocation)
   }
 
+  /// Sees no key in what a process has said, in hexadecimal or as Swift prints bytes.
+  func expectNoKeys(inText text: String, sourceLocation: SourceLocation = #_sourceLocation) {
+    let text = text.lowercased()
+    for needle in needles {
+      let hexadecimal = needle.prefix(8).map { String(format: "%02x", $0) }.joined()
+      let list = needle.prefix(8).map(String.init).joined(separator: ", ")
+      #expect(
+        !text.contains(hexadecimal) && !text.contains(list), sourceLocation: sourceLocation)
+    }
+  }
+
   /// Sees each key in a process's memory: proof that the search finds what is there.
   func expectKeys(in pid: Int32, sourceLocation: SourceLocation = #_sourceLocation) throws {
     let found = Set(try ProcessMemory(pid: pid).search(needles).map(\.needle))

@@ -74,7 +74,8 @@ extension SessionStoreTests {
     }
 
     @Test func sessionsOfAllServicesMove() throws {
-      let source = try client(try daemon())
+      let first = try daemon()
+      let source = try client(first)
       let identifiers = try sessions.specs.map { try source.openSession($0) }
       try sessions.expect(source, identifiers)
       let closed = try source.openSession(sessions.specs[0])
@@ -94,8 +95,16 @@ extension SessionStoreTests {
       for (id, spec) in zip(identifiers, sessions.specs) {
         #expect(try arrived.destroySession(id, service: spec.service) == .ok)
       }
-      // The migration failed after all: the source goes on, or not, as the front-end likes.
+      // The migration failed after all: the source goes on with the sessions that it had.
+      let again = try run(source.frontend, source.memory)
+      try sessions.expect(again, identifiers)
+      // What a front-end leaves has no keys in it, on either side, and neither have the logs.
       source.frontend.disconnect()
+      frontend.disconnect()
+      for daemon in [first, daemon] {
+        try sessions.expectNoKeys(in: daemon.pid)
+        sessions.expectNoKeys(inText: daemon.standardError)
+      }
       #expect(try daemon.terminate() == .status(0))
     }
 
