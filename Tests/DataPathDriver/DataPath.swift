@@ -100,8 +100,8 @@ struct DataPath<Lanes: LaneSet & ~Copyable> {
     var validation = try makeLane(validationRing.submissions, sessionCapacity: 1)
     let core = DeviceCore(offer: offer) { validation.validate($0) }
     try guest.place(
-      scenario.requests(count: depth, sessionID: try openSession(core)),
-      isIndirect: scenario.isIndirect, computes: computes)
+      scenario.requests(count: depth, sessionID: try openSession(core)), plan: scenario.plan,
+      computes: computes)
 
     let counters = try QueueCounters(rowCount: StatisticsRow.count)
     let shared = try WorkerShared()

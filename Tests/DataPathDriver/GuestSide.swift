@@ -18,6 +18,8 @@ final class GuestSide {
     let expected: [UInt8]
     /// What the device has to say that it wrote.
     let usedByteCount: UInt32
+    /// Of a request in place, what its result is written over.
+    let source: [UInt8]?
   }
 
   private let ring: RingKind
@@ -101,14 +103,13 @@ final class GuestSide {
 
   /// Lays requests out in guest memory, and formats their chains.
   ///
-  /// `computes`: their results are to be what libcrypto computes; else destinations are to stay as they are.
-  func place(_ operations: [OperationSpec], isIndirect: Bool, computes: Bool) throws {
-    var plan = RequestPlan()
-    plan.isIndirect = isIndirect
+  /// `plan`: where buffers lie. `computes`: their results are to be what libcrypto computes; else destinations are to stay as
+  /// they are.
+  func place(_ operations: [OperationSpec], plan: RequestPlan, computes: Bool) throws {
     for operation in operations {
       let request = CryptoRequestBuilder.data(operation, format: Self.format)
       let placed = try PlacedRequest(request, plan: plan, in: memory)
-      let head = try queue.reserve(placed.buffers, indirect: isIndirect)
+      let head = try queue.reserve(placed.buffers, indirect: plan.isIndirect)
       guard let answer = ReferenceCrypto.answer(to: operation),
         let statusAddress = placed.statusAddress
       else { throw DriverError("a request that libcrypto cannot answer") }
@@ -120,7 +121,8 @@ final class GuestSide {
           status: try memory.pointer(at: statusAddress, byteCount: 1)
             .assumingMemoryBound(to: UInt8.self),
           expected: computes ? result : [],
-          usedByteCount: UInt32(result.count + 1)))
+          usedByteCount: UInt32(result.count + 1),
+          source: plan.isInPlace ? operation.source : nil))
     }
     queue.disableCalls()
   }
@@ -151,13 +153,16 @@ final class GuestSide {
     return count
   }
 
-  /// Forgets all answers, so that old ones cannot pass for new ones.
+  /// Forgets all answers, so that old ones cannot pass for new ones; requests in place are as they were at first.
   func spoilAnswers() throws {
     for place in places {
       place.status.pointee = PlacedRequest.untouched
       for buffer in place.placed.destination + place.placed.result {
         try memory.fill(
           buffer.guestAddress, byteCount: Int(buffer.byteCount), with: PlacedRequest.untouched)
+      }
+      if let source = place.source, let destination = place.placed.destination.first {
+        try memory.write(source, at: destination.guestAddress)
       }
     }
   }

@@ -3,7 +3,7 @@ import CryptoTypes
 import HostEngines
 import VhostUserFrontend
 
-/// What is measured: `OPERATION[:ENGINE][:RING][:direct][:SIZE][:recorded][:logged]`, in any order behind the operation.
+/// What is measured: `OPERATION[:ENGINE][:RING][:direct][:SIZE][:in-place][:recorded][:logged]`, in any order behind the operation.
 struct Scenario: CustomStringConvertible, ExpressibleByArgument {
   let operation: String
   let session: SessionSpec
@@ -12,6 +12,8 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
   var engine: String
   var ring = RingKind.split
   var isIndirect = true
+  /// Whether results are written over their sources.
+  var isInPlace = false
   /// Whether requests in flight are recorded, and written pages logged.
   var isRecorded = false
   var isLogged = false
@@ -58,6 +60,8 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
         isIndirect = false
       } else if word == "indirect" {
         isIndirect = true
+      } else if word == "in-place" {
+        isInPlace = true
       } else if word == "recorded" {
         isRecorded = true
       } else if word == "logged" {
@@ -72,17 +76,26 @@ struct Scenario: CustomStringConvertible, ExpressibleByArgument {
 
   var description: String {
     "\(operation):\(engine):\(ring.rawValue):\(isIndirect ? "indirect" : "direct"):\(byteCount)"
-      + (isRecorded ? ":recorded" : "") + (isLogged ? ":logged" : "")
+      + (isInPlace ? ":in-place" : "") + (isRecorded ? ":recorded" : "")
+      + (isLogged ? ":logged" : "")
   }
 
   /// What may be written, for a message about what may not.
   static let help =
-    "OPERATION[:ENGINE][:RING][:direct][:SIZE][:recorded][:logged] with an operation of "
+    "OPERATION[:ENGINE][:RING][:direct][:SIZE][:in-place][:recorded][:logged] with an operation of "
     + operationNames.joined(separator: ", ") + "; an engine of "
     + engines.joined(separator: ", ") + "; a ring of "
     + RingKind.allCases.map(\.rawValue).joined(separator: ", ")
-    + "; a size of 16 to 65536 bytes, a multiple of 16; recorded: requests in flight are, for a restart; logged: "
+    + "; a size of 16 to 65536 bytes, a multiple of 16; in-place: destinations are their sources; recorded: requests in flight are, for a restart; logged: "
     + "written pages are, as for a migration."
+
+  /// Where the requests' buffers lie.
+  var plan: RequestPlan {
+    var plan = RequestPlan()
+    plan.isIndirect = isIndirect
+    plan.isInPlace = isInPlace
+    return plan
+  }
 
   /// Requests over random bytes.
   func requests(count: Int, sessionID: UInt64) -> [OperationSpec] {
