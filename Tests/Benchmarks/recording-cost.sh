@@ -58,4 +58,8 @@ scenarios=()
 for ring in split packed; do
   for size in 64 1024 16384; do scenarios+=("aes-128-cbc-encrypt:$ring:$size"); done
 done
+for ring in packed:direct split-in-order packed-in-order; do scenarios+=("aes-128-cbc-encrypt:$ring:64"); done
+# Their sources are saved.
+for size in 64 4096 16384; do scenarios+=("aes-128-cbc-encrypt:split:$size:in-place"); done
+scenarios+=(aes-128-cbc-decrypt:split:4096:in-place aes-128-cbc-encrypt:openssl:split:4096:in-place)
 "$bin/data-path-driver" compare "${scenarios[@]}"
