@@ -139,6 +139,21 @@ extension HostileGuest {
       try stage.expectNothingIsLeft()
     }
 
+    /// Nor does one that comes byte by byte, which is obeyed when it is whole.
+    @Test func aMessageThatTricklesHoldsNobodyElse() throws {
+      let stage = try Stage.current()
+      let guest = try stage.guest()
+      for byte in MessageHeader(.getFeatures, payloadByteCount: 0).encoded {
+        try guest.frontend.sendRaw([byte])
+        _ = try guest.client.openSession(Guest.spec(.aead))
+        try guest.expectAllIsWell()
+        _ = try stage.statistics()
+      }
+      #expect(try guest.frontend.receive(waitingFor: "features").payload.count == 8)
+      guest.leave()
+      try stage.expectNothingIsLeft()
+    }
+
     @Test func messagesInAnyOrderHarmNobodyElse() throws {
       let stage = try Stage.current()
       var random = SeededRandom.printed()
