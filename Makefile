@@ -126,10 +126,13 @@ asan: packages test-packages check-packages ## the tests under AddressSanitizer 
 	$(FOR_SANITIZERS) ASAN_OPTIONS=detect_leaks=0:symbolize=0:abort_on_error=1:quarantine_size_mb=16 VHOST_CRYPTO_BIN=$(CURDIR)/.build/asan/debug \
 	  $(SWIFT) test --sanitize=address --scratch-path .build/asan --skip-build --no-parallel --filter '$(SANITIZED)' --skip '$(UNSANITIZED)'
 
-# Guests that rewrite what the daemon reads are threads of the tests: their own races are told, and no failure.
+# Guests that rewrite what the daemon reads are threads of the tests: their own races are in a list, by name, which takes the
+# toolchain's symbolizer. A report that is not there fails the run.
+THREAD_SANITIZER := suppressions=$(CURDIR)/Tests/thread-sanitizer.supp
+THREAD_SANITIZER := $(THREAD_SANITIZER):external_symbolizer_path=$(dir $(realpath $(shell command -v $(SWIFT))))llvm-symbolizer
 tsan: packages test-packages check-packages ## the same under ThreadSanitizer
 	$(SWIFT) build --sanitize=thread --scratch-path .build/tsan -Xcc -DUNDER_THREAD_SANITIZER --build-tests
-	$(FOR_SANITIZERS) TSAN_OPTIONS=symbolize=0:exitcode=0 VHOST_CRYPTO_TEST_TSAN_OPTIONS=symbolize=0:halt_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/tsan/debug \
+	$(FOR_SANITIZERS) TSAN_OPTIONS=$(THREAD_SANITIZER) VHOST_CRYPTO_TEST_TSAN_OPTIONS=symbolize=0:halt_on_error=1 VHOST_CRYPTO_BIN=$(CURDIR)/.build/tsan/debug \
 	  $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --skip-build --no-parallel --filter '$(SANITIZED)' --skip '$(UNSANITIZED)|$(UNSANITIZED_THREADS)'
 
 # Kills in all, over the four kinds of rings, the ways to connect, and with and without sessions.
