@@ -68,6 +68,16 @@ class Manager:
             if "FDSTORE=1" in lines:
                 self.stored += [(name, file) for file in files]
 
+    def stop(self):
+        """Has the daemon stand still wherever it is, until `go_on` or its end."""
+        os.kill(self.child, signal.SIGSTOP)
+        _, status = os.waitpid(self.child, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            sys.exit(f"kill-daemon: the daemon ended with {os.waitstatus_to_exitcode(status)}")
+
+    def go_on(self):
+        os.kill(self.child, signal.SIGCONT)
+
     def end(self, number):
         os.kill(self.child, number)
         _, status = os.waitpid(self.child, 0)
@@ -97,9 +107,15 @@ class Killing:
             return
         if self.is_over or time.monotonic() < self.next:
             return
-        # Nearly all of an emulated guest's time is its own: this is for a moment that is the daemon's.
-        self.front_end.wait_for_request(0.2)
-        start = time.monotonic()
+        # Nearly all of an emulated guest's time is its own: this is for a moment that is the daemon's, which is shorter than
+        # a signal's way. So it stands still first, and goes on where it was quicker.
+        for _ in range(500):
+            self.front_end.wait_for_request(0.2)
+            start = time.monotonic()
+            self.manager.stop()
+            if self.front_end.in_flight() > 0:
+                break
+            self.manager.go_on()
         self.manager.end(signal.SIGKILL)
         left = self.front_end.in_flight()
         self.in_flight += left

@@ -120,8 +120,9 @@ came_back() {
 }
 check "the guest ended well" test "$booted" = 0
 check "the daemon was killed $kills times" grep -q "^kills=$kills " "$dir/kills"
-# A few kills may all come between requests.
-((kills < 10)) || check "requests were in flight when it was" grep -q ' with-requests-in-flight=[1-9]' "$dir/kills"
+# Now and then a kill may come between requests.
+mid_request() { (($(sed -n 's/.* with-requests-in-flight=\([0-9]*\) .*/\1/p' "$dir/kills") * 2 >= kills)); }
+check "requests were in flight when it was, half of the times at least" mid_request
 check "none wrong, failed or lost" counted "wrong=0 failed=0 lost=0 "
 check "no session is left that the guest does not know of" test "$(<"$dir/left")" = 0
 check "each of the $kills daemons after the first gave the guest its sessions back" came_back

@@ -162,24 +162,33 @@ class SteadyFrontEnd:
             self.record_bytes.close()
         self.record = self.record_bytes = None
 
-    def states(self, queue):
-        """Where in the record the first bytes of a queue's states are, 1 for a chain that was taken and not answered.
+    def taken(self, queue):
+        """How many chains of a queue the daemon has taken and not answered; of a packed ring, their descriptors.
 
+        A daemon's record of a packed ring numbers descriptors as they are taken, from a place in the ring on, and has only
+        chains in its states that were finished out of turn (docs/reliability.md#restarts).
         Spec: vhost-user, "Inflight I/O tracking".
         """
-        head, state = (32, 32) if self.once[SET_FEATURES].number & RING_PACKED else (16, 16)
+        packed = self.once[SET_FEATURES].number & RING_PACKED
+        head, state = (32, 32) if packed else (16, 16)
         size = struct.unpack_from("=QQHH", self.record.payload)[3]
-        start = queue * ((head + state * size + 63) // 64 * 64) + head
-        return slice(start, start + state * size, state)
+        start = queue * ((head + state * size + 63) // 64 * 64)
+        if packed:
+            number, = struct.unpack_from("=Q", self.record_bytes, start + 24)
+            used, _, wrap = struct.unpack_from("=HHB", self.record_bytes, start + 16)
+            ring = struct.unpack("=II", self.rings[queue][SET_VRING_NUM].payload)[1]
+            if number >> 62:
+                return ((number & ~(1 << 63)) - used - (0 if wrap else ring)) % (2 * ring)
+        return self.record_bytes[start + head:start + head + state * size:state].count(1)
 
     def in_flight(self):
-        """How many requests the daemon has taken and not answered, of all queues."""
-        return sum(self.record_bytes[self.states(queue)].count(1) for queue in range(self.queue_count))
+        """The same of all queues."""
+        return sum(self.taken(queue) for queue in range(self.queue_count))
 
     def wait_for_request(self, seconds):
         """Returns in the middle of a request of the first queue, if there is one in time."""
-        states, end = self.states(0), time.monotonic() + seconds
-        while not self.record_bytes[states].count(1) and time.monotonic() < end:
+        end = time.monotonic() + seconds
+        while not self.taken(0) and time.monotonic() < end:
             pass
 
     # The next daemon.
