@@ -58,6 +58,7 @@ final class MovingGuest: @unchecked Sendable {
     self.sessions = sessions
     queue = client.dataQueues[0]
     memory = client.memory
+    self.requestCount = requestCount
     for index in 0..<requestCount { try addSlot(index) }
   }
 
@@ -119,7 +120,7 @@ final class MovingGuest: @unchecked Sendable {
   var finishedCount: UInt64 { finished.load(ordering: .relaxed) }
   var postedCount: UInt64 { posted }
   /// The most that are in flight.
-  var requestCount: Int { slots.count }
+  let requestCount: Int
   var inFlightCount: Int { slots.count { $0.isPosted } }
 
   // MARK: Life
