@@ -116,14 +116,15 @@ thin() {
 parsers() {
   ls Sources/VhostUserProtocol/*.swift Sources/VhostUserBackend/Connection*.swift \
     Sources/VhostUserBackend/{MessageReader,InflightAnnex,InflightBuffer,FrontendChannel}.swift \
-    Sources/VirtQueue/{DescriptorChain,SplitQueue,PackedQueue,PackedQueueLayout,InOrderQueue,SpanList,Descriptor}.swift \
+    Sources/GuestMemory/{Addresses,MemoryMap,MemoryView,DirtyLog}.swift \
+    Sources/VirtQueue/{DescriptorChain,DescriptorChain+Overlap,SplitQueue,PackedQueue,PackedQueueLayout,InOrderQueue,SpanList,Descriptor}.swift \
     Sources/VirtQueue/{InflightRecord,SplitRecorder,PackedRecorder,PackedRecorder+Ring,PackedRecovery,PackedNumber,FinishedChain}.swift \
-    Sources/CryptoDevice/{ControlQueue,ControlRequest,SessionRequest,SessionRequest+AKCipher,DataHeader}.swift \
+    Sources/CryptoDevice/{ControlMark,ControlQueue,ControlRequest,SessionRequest,SessionRequest+AKCipher,DataHeader}.swift \
     Sources/CryptoDevice/{UndoLog,RequestProcessor{,+AKCipher,+ASYM*,+DraftV15,+Mixed,+Payload,+Services,+Sessions,+Symmetric,+Undo}}.swift \
     Sources/CryptoDevice/{DeviceState,DeviceCore+Restore,SessionTable+Restore,SessionRecord}.swift \
     Sources/CryptoDevice/{SessionJournal,SessionJournal+Changes,SessionOwner,JournalLayout}.swift \
     Sources/Capabilities/{ByteSize,CPUList,ConfigurationReader,PolicyReader,Field,Schema,Spelling,Configuration+Load}.swift \
-    CModules/COpenSSL/{RSAKeys,ECKeys}.c
+    CModules/COpenSSL/{RSAKeys,ECKeys,Components,RSAComponents,ECComponents,FiniteFieldComponents}.c
 }
 
 # A program that counts lines, and only replays; $covered is where it is.

@@ -86,6 +86,8 @@ private struct ScriptedDevice<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   private let memory: ScriptedMemory
   private var chain = DescriptorChain()
   private var hasChain = false
+  /// Nothing of the chain was read yet.
+  private var isUnread = false
   private var place: DescriptorChain.Place?
   private var taken: [(ticket: ChainTicket, writableByteCount: UInt32)] = []
   private var spans: SpanList
@@ -111,6 +113,8 @@ private struct ScriptedDevice<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
       if hasChain {
         place = nil
         try chain.readAhead(&view)
+        // As the daemon looks for requests that have to be saved, before it reads anything.
+        if isUnread, detail & 1 == 0 { try lookForOverlap(ofBeginning: detail & 2 != 0) }
       }
     case 5: try takeRun(isWritable: detail & 1 != 0, Int(input.word16() & 0x3FFF) + 1)
     case 6: try copy(Int(input.word16()) % 4097)
@@ -133,6 +137,18 @@ private struct ScriptedDevice<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     while !taken.isEmpty { complete(0, written: 1) }
     _ = queue.publish()
     _ = try queue.armKicks()
+  }
+
+  /// Looking changes nothing that is read afterwards.
+  private mutating func lookForOverlap(ofBeginning: Bool) throws {
+    let (isLong, before) = (chain.isLong, chain.writableByteCount)
+    if chain.writesOverWhatItReads(&view) {
+      if ofBeginning, !isLong { _ = chain.writesOverItsBeginning(byteCount: 72, &view) }
+    } else if ofBeginning, !isLong {
+      try require(
+        !chain.writesOverItsBeginning(byteCount: 72, &view), "an overlap of a part alone")
+    }
+    try require(before == chain.writableByteCount, "a look has changed the chain")
   }
 
   // MARK: The driver
@@ -168,17 +184,20 @@ private struct ScriptedDevice<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     guard try queue.look() else { return }
     try queue.takeChain(into: &chain, &view)
     hasChain = true
+    isUnread = true
     place = nil
   }
 
   private mutating func takeRun(isWritable: Bool, _ count: Int) throws {
     guard hasChain else { return }
+    isUnread = false
     let run = isWritable ? chain.takeWritable(count) : chain.takeReadable(count)
     if let run { try require(memory.holds(run, count), "a run outside of guest memory") }
   }
 
   private mutating func copy(_ count: Int) throws {
     guard hasChain, let start = room.baseAddress else { return }
+    isUnread = false
     place = nil
     let copied = try chain.copyReadable(into: start, byteCount: count, &view)
     try require((0...count).contains(copied), "\(copied) bytes copied where \(count) were wanted")
@@ -186,6 +205,7 @@ private struct ScriptedDevice<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
 
   private mutating func collect(isWritable: Bool, _ count: Int) throws {
     guard hasChain else { return }
+    isUnread = false
     place = nil
     spans.removeAll()
     let isWhole =
