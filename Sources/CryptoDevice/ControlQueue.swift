@@ -49,6 +49,8 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
   public mutating func serve(_ core: DeviceCore) throws(QueueError) -> ControlTurn {
     do throws(QueueError) {
       try checkMemory()
+      // Not in between: what is carried out is answered, for the guest goes on when its front-end gives another log.
+      if dirty.isLogLost { throw .memoryLost }
       return try serveAll(core)
     } catch {
       // Zeros in the place of a ring look like one that the guest has corrupted.
@@ -60,7 +62,7 @@ public struct ControlQueue<Queue: VirtQueueRing & ~Copyable>: ~Copyable {
     let count = LostMappings.count
     guard count != seenLossCount else { return }
     seenLossCount = count
-    if memory.isLost || dirty.isLogLost { throw .memoryLost }
+    if memory.isLost { throw .memoryLost }
   }
 
   private mutating func serveAll(_ core: DeviceCore) throws(QueueError) -> ControlTurn {

@@ -287,6 +287,8 @@ public struct WorkerLoop<Lane: CryptoLane & ~Copyable, Queue: VirtQueueRing & ~C
   }
 
   /// Stops a queue whose guest's memory, or log, has been taken away: one load and one branch for each batch.
+  ///
+  /// Where it is the log, `finishInFlight` still shows what is done: the guest goes on when its front-end gives another one.
   @inlinable
   mutating func checkMemory() throws(QueueError) {
     if clinux_lost_count() != seenLossCount { try lookAtMemory() }

@@ -25,7 +25,8 @@ extension Connection {
     let stopped = rings.filter { $0.isRunning && isLogged($0) }
     for ring in stopped { stop(ring) }
     dirtyLog = log
-    if !stopped.isEmpty { startWhatMayRun() }
+    // Rings that were refused because the one before was lost, too.
+    startWhatMayRun()
     reply(to: .setLogBase, payload.encoded)
   }
 

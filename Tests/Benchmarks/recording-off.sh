@@ -17,10 +17,11 @@ tree=$root/.build/without-recording
 without=$tree/.build/release/data-path-driver
 
 mkdir -p "$tree"
+rm -rf "$tree"/{Package.swift,Sources,CModules,Tests}
 (cd "$root" && git ls-files -z Package.swift Sources CModules Tests | tar --null -T - -c) | tar -x -C "$tree"
 # Not as part of a repository, where paths outside of it are passed over in silence.
 (cd "$tree" && GIT_DIR=/dev/null git apply "$here/without-recording.patch")
-swift build --package-path "$tree" -c release --product data-path-driver >"$tree/build.log" 2>&1 || {
+"${SWIFT:-swift}" build --package-path "$tree" -c release --product data-path-driver >"$tree/build.log" 2>&1 || {
   tail -n 40 "$tree/build.log" >&2
   exit 70
 }

@@ -80,6 +80,8 @@ class Manager:
 
     def end(self, number):
         os.kill(self.child, number)
+        # In case it stands still: only SIGKILL gets through then.
+        os.kill(self.child, signal.SIGCONT)
         _, status = os.waitpid(self.child, 0)
         self.listen()
         ended = os.waitstatus_to_exitcode(status)

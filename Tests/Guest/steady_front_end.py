@@ -176,8 +176,8 @@ class SteadyFrontEnd:
         if packed:
             number, = struct.unpack_from("=Q", self.record_bytes, start + 24)
             used, _, wrap = struct.unpack_from("=HHB", self.record_bytes, start + 16)
-            ring = struct.unpack("=II", self.rings[queue][SET_VRING_NUM].payload)[1]
             if number >> 62:
+                ring = struct.unpack("=II", self.rings[queue][SET_VRING_NUM].payload)[1]
                 return ((number & ~(1 << 63)) - used - (0 if wrap else ring)) % (2 * ring)
         return self.record_bytes[start + head:start + head + state * size:state].count(1)
 

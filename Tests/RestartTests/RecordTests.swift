@@ -330,21 +330,25 @@ struct RecordTests {
     }
     // Each start of the ring calls once.
     while let call = try notification(within: 200) { #expect(call == .vringCall) }
-    for _ in 0..<5 {
-      // The worker has gone to sleep: it is the message that wakes it.
+    var kickCount = 0
+    for _ in 0..<100 where kickCount < 5 {
+      // The worker goes to sleep meanwhile, and it is the message that wakes it.
       usleep(20_000)
       let (placed, expected, head) = try guest.post()
       _ = guest.queue.enableCalls()
-      _ = guest.queue.publish()
-      usleep(20_000)
-      #expect(!guest.queue.hasUsed)
-      try guest.frontend.command(
-        .vringKick, payload: VringState(index: 0, number: 0).encoded)
+      if guest.queue.publish() {
+        usleep(20_000)
+        // On a busy machine it may have looked once more.
+        if !guest.queue.hasUsed { kickCount += 1 }
+        try guest.frontend.command(
+          .vringKick, payload: VringState(index: 0, number: 0).encoded)
+      }
       let answer = try guest.answer(placed, head)
       #expect(answer.1 == expected)
       #expect(try notification(within: 5000) == .vringCall)
       #expect(try notification(within: 20) == nil)
     }
+    #expect(kickCount == 5, "the device looks at its ring all the time")
     // A chain that leads out of memory stops the ring, which is told in the same way.
     let outside = ChainBuffer(guestAddress: 1 << 60, byteCount: 72, isWritable: false)
     guest.queue.post(try guest.queue.reserve([outside], indirect: false))
