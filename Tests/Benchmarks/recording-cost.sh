@@ -13,7 +13,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${VHOST_CRYPTO_BIN:-$here/../../.build/release}
-daemons=${1:-12} samples=${2:-11} seconds=${3:-0.1}
+daemons=${1:-8} samples=${2:-11} seconds=${3:-0.1}
 if [[ $(nproc) -lt 2 ]]; then
   echo "recording-cost: two CPUs are needed, this machine has one" >&2
   exit 69
