@@ -225,7 +225,7 @@ bench-rsa: build ## RSA-2048 signatures through the device against openssl speed
 bench-scrape: build ## what reading /metrics ten times a second costs; some 40 s on a quiet machine
 	@Tests/Benchmarks/scrape-cost.sh
 
-bench-recording: build ## what records of requests in flight and a log of written pages cost; 12 minutes on a quiet machine
+bench-recording: build ## what records of requests in flight and a log of written pages cost; 9 minutes on a quiet machine
 	$(SWIFT) build -c release --product data-path-driver
 	@Tests/Benchmarks/recording-cost.sh
 
